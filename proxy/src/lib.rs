@@ -1,1 +1,19 @@
-//! Door of this crate.
+//! The data-plane proxy.
+//!
+//! ```text
+//!  learns:   xds --Resource--> compile(lower, link) --Config--> Live<Config>
+//!  acts:     listen -> tls -> http|tcp -> router -> filter -> cluster -> balance -> pool -> upstream
+//!  tells:    observe (facts -> log, metrics, span), admin, fail
+//! ```
+//!
+//! Threads: one control thread (xDS, compile, identity, admin, DNS, export) and one worker per core, each a
+//! current-thread runtime with its own pools and metric shards. A worker reads one atomic per request: the Config.
+
+pub mod balance;
+pub mod cluster;
+pub mod config;
+pub mod fail;
+pub mod filter;
+pub mod observe;
+pub mod router;
+pub mod tls;

@@ -1,0 +1,46 @@
+//! State that outlives a version of a cluster. Shared by all workers; atomics only.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Limits of one cluster for the whole process (circuit breakers, default priority).
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// Maximum, `u32::MAX` for none; changed in place by a new version of the cluster.
+    pub max_connections: AtomicU32,
+    pub max_pending: AtomicU32,
+    pub max_requests: AtomicU32,
+    pub max_retries: AtomicU32,
+    pub connections: AtomicU32,
+    pub pending: AtomicU32,
+    pub requests: AtomicU32,
+    pub retries: AtomicU32,
+    /// Counts of refusals, for `upstream_cx_overflow`, `upstream_rq_pending_overflow`, `upstream_rq_retry_overflow`.
+    pub overflow_connections: AtomicU64,
+    pub overflow_pending: AtomicU64,
+    pub overflow_retries: AtomicU64,
+}
+
+/// Outlier detection of one cluster: settings and counters of ejected endpoints.
+#[derive(Debug, Default)]
+pub struct Outliers {
+    pub ejected: AtomicU32,
+    pub ejections_total: AtomicU64,
+}
+
+/// State of one endpoint address, for the process.
+#[derive(Debug, Default)]
+pub struct EndpointState {
+    /// Requests in flight, for least request.
+    pub active: AtomicU32,
+    /// Open connections.
+    pub connections: AtomicU32,
+    /// Milliseconds of the process clock until which it is ejected; 0: not ejected.
+    pub ejected_until: AtomicU64,
+    pub consecutive_5xx: AtomicU32,
+    pub consecutive_gateway: AtomicU32,
+    pub consecutive_local: AtomicU32,
+    pub requests_total: AtomicU64,
+    pub errors_total: AtomicU64,
+    pub connections_total: AtomicU64,
+    pub connect_failures: AtomicU64,
+}
