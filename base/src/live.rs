@@ -30,6 +30,13 @@ impl<T> Clone for Live<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Live<T> {
+    /// Shows the version only: the value may be large or secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live(version {})", self.shared.version.load(Ordering::Relaxed))
+    }
+}
+
 impl<T> Live<T> {
     /// A cell that holds `value`.
     pub fn new(value: T) -> Self {
