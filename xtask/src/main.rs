@@ -1,1 +1,58 @@
-fn main() {}
+//! The one door to everything that is done with this repository: `cargo xtask COMMAND`.
+//!
+//! README, the CI script and the workflow call only these commands, so what a newcomer types is what CI runs.
+
+mod equip;
+mod graph;
+mod sh;
+mod size;
+mod stages;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  up [DIR|FILE...]   build what is needed (release profile) and run the mesh with these manifests;
+                     default samples/bookinfo; further arguments go to `meshctl up`
+  test [STAGE...]    fetch the test equipment, build, run every stage (or the named ones), print what each took
+                     stages: lint graph size unit golden paper process laptop planes user
+  bless              rewrite every golden file from what the code says now
+  bench              our proxy beside a stock Envoy in one run: ratios and CPU per 1000 requests
+  graph              check that crates depend in one direction only
+  size               the ten largest files, lines per crate; fails above the hard limits
+  lint               rustfmt and clippy
+  equip              fetch the test equipment only (a stock Envoy, a stock gRPC for Python)
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((c, rest)) => (c.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let result = match command {
+        "up" => up::up(rest),
+        "test" => test::test(rest),
+        "bless" => test::bless(),
+        "bench" => up::bench(rest),
+        "graph" => graph::check(),
+        "size" => size::check(),
+        "lint" => test::lint(),
+        "equip" => equip::fetch().map(|e| println!("{e}")),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("no command named {other}\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

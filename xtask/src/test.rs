@@ -1,0 +1,174 @@
+//! `cargo xtask test`: every rung of the test ladder, in order, each timed and counted.
+//!
+//! The end-to-end stages need the real programs: they are built once and found through `MESH_BIN_DIR`.
+//! `MESH_ENVOY` and `MESH_PYTHONPATH` name the test equipment.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::equip::{self, Equipment};
+use crate::stages::{Counts, Stages, counted};
+use crate::{graph, sh, size};
+
+const STAGES: &[&str] =
+    &["lint", "graph", "size", "unit", "golden", "paper", "process", "laptop", "planes", "user"];
+
+/// Runs the named stages, or all.
+pub(crate) fn test(args: &[String]) -> Result<()> {
+    for arg in args {
+        if !STAGES.contains(&arg.as_str()) {
+            bail!("no stage named {arg}; there are {}", STAGES.join(" "));
+        }
+    }
+    let wanted = |name: &str| args.is_empty() || args.iter().any(|a| a == name);
+    let mut stages = Stages::default();
+    let mut equipment = None;
+    if wanted("process") || wanted("laptop") || wanted("planes") || wanted("user") {
+        stages.stage("equip", || {
+            equipment = Some(equip::fetch()?);
+            Ok(Counts::default())
+        });
+    }
+    stages.stage("build", || build().map(|()| Counts::default()));
+    for (name, work) in table() {
+        if wanted(name) {
+            stages.stage(name, || work(equipment.as_ref()));
+        }
+    }
+    stages.close()
+}
+
+type Work = fn(Option<&Equipment>) -> Result<Counts>;
+
+fn table() -> Vec<(&'static str, Work)> {
+    vec![
+        ("lint", |_| lint().map(|()| Counts::default())),
+        ("graph", |_| graph::check().map(|()| Counts::default())),
+        ("size", |_| size::check().map(|()| Counts::default())),
+        ("unit", |_| unit()),
+        ("golden", |_| golden()),
+        ("paper", |e| e2e(&["paper", "fields"], e)),
+        ("process", |e| e2e(&["process"], e)),
+        ("laptop", |e| e2e(&["laptop"], e)),
+        ("planes", |e| e2e(&["planes"], e)),
+        ("user", as_user),
+    ]
+}
+
+/// rustfmt and clippy; warnings are errors.
+pub(crate) fn lint() -> Result<()> {
+    sh::run(sh::cargo().args(["fmt", "--all", "--check"]))?;
+    sh::run(sh::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+fn build() -> Result<()> {
+    sh::run(sh::cargo().args(["build", "--workspace", "--bins"]))?;
+    sh::run(sh::cargo().args(["test", "--workspace", "--no-run", "--quiet"]))
+}
+
+/// Tests beside the code, and the session properties of `wire`.
+fn unit() -> Result<Counts> {
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "--workspace", "--quiet", "--lib", "--bins", "--exclude", "e2e"]);
+    let mut counts = counted(&mut cargo)?;
+    let mut pair = sh::cargo();
+    pair.args(["test", "--quiet", "-p", "wire", "-p", "citadel", "-p", "samples", "-p", "base", "--tests"]);
+    let more = counted(&mut pair)?;
+    counts.passed += more.passed;
+    counts.failed += more.failed;
+    counts.ignored += more.ignored;
+    Ok(counts)
+}
+
+fn golden() -> Result<Counts> {
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["test", "--quiet", "-p", "api", "-p", "pilot", "-p", "proxy", "-p", "meshctl", "--test", "*"]);
+    counted(&mut cargo)
+}
+
+/// Rewrites every golden file.
+pub(crate) fn bless() -> Result<()> {
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["test", "--quiet", "-p", "api", "-p", "pilot", "-p", "proxy", "-p", "meshctl", "--test", "*"]);
+    sh::run(cargo.env("BLESS", "1"))?;
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "--quiet", "-p", "e2e", "--test", "paper", "--test", "fields"]);
+    sh::run(cargo.env("BLESS", "1"))
+}
+
+fn e2e(tests: &[&str], equipment: Option<&Equipment>) -> Result<Counts> {
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "-p", "e2e"]);
+    for test in tests {
+        cargo.args(["--test", test]);
+    }
+    environment(&mut cargo, &sh::target_dir().join("debug"), equipment);
+    counted(&mut cargo)
+}
+
+fn environment(command: &mut Command, bin_dir: &Path, equipment: Option<&Equipment>) {
+    command.env("MESH_BIN_DIR", bin_dir);
+    if let Some(equipment) = equipment {
+        command.env("MESH_ENVOY", &equipment.envoy).env("MESH_PYTHONPATH", &equipment.python_path);
+    }
+}
+
+/// The laptop tests once more as an ordinary user. Run as root they are handed to `nobody`; an ordinary
+/// user has run them already.
+fn as_user(equipment: Option<&Equipment>) -> Result<Counts> {
+    let whoami = Command::new("id").arg("-u").output().context("id")?;
+    if String::from_utf8_lossy(&whoami.stdout).trim() != "0" {
+        eprintln!("not root: the laptop stage has already run as an ordinary user");
+        return Ok(Counts::default());
+    }
+    let home = stage_for_user()?;
+    let outcome = run_as_user(&home, equipment);
+    std::fs::remove_dir_all(&home).context("remove the user's folder")?;
+    outcome
+}
+
+/// A folder that `nobody` owns, with the programs and the test in it.
+fn stage_for_user() -> Result<PathBuf> {
+    let home = std::env::temp_dir().join(format!("mesh-user-{}", std::process::id()));
+    let bin = home.join("bin");
+    std::fs::create_dir_all(&bin)?;
+    for program in ["pilot", "proxy", "citadel", "meshctl", "mesh-samples"] {
+        std::fs::copy(sh::target_dir().join("debug").join(program), bin.join(program))
+            .with_context(|| format!("copy {program}"))?;
+    }
+    std::fs::copy(laptop_test()?, bin.join("laptop"))?;
+    sh::run(Command::new("cp").arg("-r").arg(sh::root().join("samples")).arg(&home))?;
+    sh::run(Command::new("chown").args(["-R", "nobody"]).arg(&home))?;
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o755))?;
+    Ok(home)
+}
+
+/// The test program that cargo built for `e2e/tests/laptop.rs`.
+fn laptop_test() -> Result<PathBuf> {
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "-p", "e2e", "--test", "laptop", "--no-run", "--message-format", "json"]);
+    let output = cargo.output().context("cargo test --no-run")?;
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        if message["target"]["name"] == "laptop"
+            && let Some(path) = message["executable"].as_str()
+        {
+            return Ok(path.into());
+        }
+    }
+    bail!("cargo built no test program named laptop")
+}
+
+fn run_as_user(home: &Path, equipment: Option<&Equipment>) -> Result<Counts> {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]).arg(home.join("bin/laptop"));
+    command.current_dir(home).env("HOME", home).env_remove("XDG_RUNTIME_DIR").env_remove("XDG_STATE_HOME");
+    command.env("MESH_SAMPLES", home.join("samples"));
+    environment(&mut command, &home.join("bin"), equipment);
+    counted(&mut command)
+}
