@@ -1,1 +1,29 @@
-//! Door of this crate.
+//! The contract between pilot, proxy and citadel.
+//!
+//! ```text
+//!   pilot                                                      proxy
+//!   Arc<Resource> --offer--> delta::Server ==transport==> delta::Client --accepted--> store
+//!                  reports <--- acks, nacks <============ Request <--- ack / nack(Reject)
+//! ```
+//! Sessions are state machines without I/O ([`delta`], [`sotw`]); [`transport`] alone knows gRPC. The words of the
+//! contract: [`Kind`] (types, apply order), [`Resource`] (encoded once, version = hash), [`Node`] (who asks),
+//! [`SpiffeId`], [`Reject`], [`peer`] metadata, [`csr`] (certificates), [`nds`] (names). [`reflect`] turns any
+//! message into JSON and back.
+
+pub mod csr;
+pub mod kind;
+pub mod nds;
+pub mod node;
+pub mod peer;
+pub mod reject;
+pub mod resource;
+pub mod spiffe;
+pub mod structs;
+
+pub use envoy_types::pb;
+
+pub use kind::Kind;
+pub use node::Node;
+pub use reject::Reject;
+pub use resource::Resource;
+pub use spiffe::{SpiffeId, TrustDomain};
