@@ -68,11 +68,19 @@ impl Failure {
             Self::NoChain => (0, "NR", "filter_chain_not_found"),
             Self::NoCluster => (503, "NC", "cluster_not_found"),
             Self::NoHealthyUpstream => (503, "UH", "no_healthy_upstream"),
-            Self::ConnectFailure => (503, "UF", "upstream_reset_before_response_started{remote_connection_failure}"),
+            Self::ConnectFailure => {
+                (503, "UF", "upstream_reset_before_response_started{remote_connection_failure}")
+            }
             Self::ConnectTimeout => (503, "UF", "upstream_reset_before_response_started{connection_timeout}"),
-            Self::UpstreamReset => (503, "UC", "upstream_reset_before_response_started{connection_termination}"),
-            Self::UpstreamRefused => (503, "UR", "upstream_reset_before_response_started{remote_refused_stream_reset}"),
-            Self::UpstreamTermination => (0, "UC", "upstream_reset_after_response_started{connection_termination}"),
+            Self::UpstreamReset => {
+                (503, "UC", "upstream_reset_before_response_started{connection_termination}")
+            }
+            Self::UpstreamRefused => {
+                (503, "UR", "upstream_reset_before_response_started{remote_refused_stream_reset}")
+            }
+            Self::UpstreamTermination => {
+                (0, "UC", "upstream_reset_after_response_started{connection_termination}")
+            }
             Self::UpstreamProtocol => (502, "UPE", "upstream_reset_before_response_started{protocol_error}"),
             Self::UpstreamTimeout => (504, "UT", "response_timeout"),
             Self::Overflow => (503, "UO", "upstream_reset_before_response_started{overflow}"),

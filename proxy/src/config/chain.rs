@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RouteSlot, RouteTable, ClusterSlot};
+use super::{ClusterSlot, RouteSlot, RouteTable};
 use crate::filter::Filter;
 use crate::tls::{ClientTls, ServerTls};
 

@@ -28,17 +28,27 @@ pub enum Discovery {
     Static,
     StrictDns,
     LogicalDns,
-    OriginalDst { use_header: bool, port_override: Option<u16> },
+    OriginalDst {
+        use_header: bool,
+        port_override: Option<u16>,
+    },
 }
 
 /// Which endpoint gets a request (`lb_policy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
     RoundRobin,
-    LeastRequest { choices: u32 },
+    LeastRequest {
+        choices: u32,
+    },
     Random,
-    RingHash { minimum: u64, maximum: u64 },
-    Maglev { table: u64 },
+    RingHash {
+        minimum: u64,
+        maximum: u64,
+    },
+    Maglev {
+        table: u64,
+    },
     /// `CLUSTER_PROVIDED`: the original destination.
     Provided,
 }

@@ -69,10 +69,19 @@ pub struct Rule {
 /// How the path is matched.
 #[derive(Clone, Debug)]
 pub enum PathMatch {
-    Exact { text: Arc<str>, ignore_case: bool },
-    Prefix { text: Arc<str>, ignore_case: bool },
+    Exact {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
+    Prefix {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
     /// Per element, `path_separated_prefix`.
-    Element { text: Arc<str>, ignore_case: bool },
+    Element {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
     /// Full match of the path without query.
     Regex(regex::bytes::Regex),
     /// `connect_matcher`
@@ -111,7 +120,10 @@ pub struct Forward {
 #[derive(Debug)]
 pub enum Target {
     Cluster(ClusterSlot),
-    Weighted { total: u32, splits: Vec<Split> },
+    Weighted {
+        total: u32,
+        splits: Vec<Split>,
+    },
     /// `cluster_header`
     Header(http::HeaderName),
 }
@@ -266,4 +278,3 @@ pub enum HeaderText {
     Literal(http::HeaderValue),
     Format(Arc<crate::observe::TextFormat>),
 }
-

@@ -5,10 +5,22 @@ use std::sync::Arc;
 /// How one string is matched (`StringMatcher`).
 #[derive(Clone, Debug)]
 pub enum TextMatch {
-    Exact { text: Arc<str>, ignore_case: bool },
-    Prefix { text: Arc<str>, ignore_case: bool },
-    Suffix { text: Arc<str>, ignore_case: bool },
-    Contains { text: Arc<str>, ignore_case: bool },
+    Exact {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
+    Prefix {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
+    Suffix {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
+    Contains {
+        text: Arc<str>,
+        ignore_case: bool,
+    },
     /// Full match, as RE2 `FullMatch`.
     Regex(regex::bytes::Regex),
 }

@@ -114,3 +114,28 @@ pub struct SpanContext {
     pub parent_id: Option<u64>,
     pub sampled: bool,
 }
+
+/// One TCP connection as seen so far; totals since its start.
+#[derive(Debug)]
+pub struct TcpFacts {
+    pub conn: Arc<Conn>,
+    pub start: Instant,
+    pub start_wall: SystemTime,
+    pub cluster: Option<Arc<Cluster>>,
+    /// The cluster that was asked for, known or not.
+    pub cluster_name: Option<Arc<str>>,
+    pub upstream: Option<SocketAddr>,
+    pub upstream_local: Option<SocketAddr>,
+    pub upstream_tls: Option<Arc<TlsFacts>>,
+    pub upstream_failure: Option<Arc<str>>,
+    pub failures: Vec<Failure>,
+    /// `%RESPONSE_CODE_DETAILS%`, empty for most connections.
+    pub details: Option<Arc<str>>,
+    /// From the client.
+    pub bytes_received: u64,
+    /// To the client.
+    pub bytes_sent: u64,
+    pub ended: Option<Duration>,
+    pub downstream_peer: Option<Arc<Peer>>,
+    pub upstream_peer: Option<Arc<Peer>>,
+}

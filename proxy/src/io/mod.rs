@@ -1,0 +1,7 @@
+//! Byte streams of both sides: what `listen` accepts and what `upstream` dials, plain or under TLS, as one enum.
+//! Everything above (`h1`, `h2`, `tcp`) reads and writes a [`Stream`] and never asks what is beneath, except
+//! the TCP relay, which takes the sockets apart for splice.
+
+mod stream;
+
+pub use stream::{Raw, Stream, Wire};

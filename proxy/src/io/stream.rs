@@ -1,0 +1,230 @@
+//! `Raw` (a socket or a test's pipe) inside `Wire` (bytes that sniffing already read come first) inside `Stream`
+//! (plain or TLS). TLS is made over a `Wire`: `tokio_rustls` accepts and connects on it as on any socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// The lowest layer.
+#[derive(Debug)]
+pub enum Raw {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// Tests only: both ends in this process.
+    Memory(DuplexStream),
+}
+
+/// A raw stream with the bytes that were read from it before.
+#[derive(Debug)]
+pub struct Wire {
+    raw: Raw,
+    prefix: Bytes,
+}
+
+/// What HTTP and TCP serve on.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(Wire),
+    Server(Box<tokio_rustls::server::TlsStream<Wire>>),
+    Client(Box<tokio_rustls::client::TlsStream<Wire>>),
+}
+
+impl Wire {
+    /// A wire of which nothing was read.
+    pub fn new(raw: Raw) -> Self {
+        Wire { raw, prefix: Bytes::new() }
+    }
+
+    /// A wire whose first bytes are `prefix`, already taken from the socket.
+    pub fn with_prefix(raw: Raw, prefix: Bytes) -> Self {
+        Wire { raw, prefix }
+    }
+
+    /// The parts again; the prefix holds what nobody has read yet.
+    pub fn into_parts(self) -> (Raw, Bytes) {
+        (self.raw, self.prefix)
+    }
+
+    /// The layer beneath.
+    pub fn raw(&self) -> &Raw {
+        &self.raw
+    }
+}
+
+impl Raw {
+    /// Our address, where there is one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Raw::Tcp(tcp) => tcp.local_addr().ok(),
+            Raw::Unix(_) | Raw::Memory(_) => None,
+        }
+    }
+}
+
+impl Stream {
+    /// A plain TCP connection.
+    pub fn tcp(tcp: TcpStream) -> Self {
+        Stream::Plain(Wire::new(Raw::Tcp(tcp)))
+    }
+
+    /// The wire beneath, under TLS too.
+    pub fn wire(&self) -> &Wire {
+        match self {
+            Stream::Plain(wire) => wire,
+            Stream::Server(tls) => tls.get_ref().0,
+            Stream::Client(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Raw {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Raw::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Raw::Memory(memory) => Pin::new(memory).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Raw {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Raw::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
+            Raw::Memory(memory) => Pin::new(memory).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Raw::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
+            Raw::Memory(memory) => Pin::new(memory).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        !matches!(self, Raw::Memory(_))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Raw::Unix(unix) => Pin::new(unix).poll_flush(cx),
+            Raw::Memory(memory) => Pin::new(memory).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Raw::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Raw::Memory(memory) => Pin::new(memory).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.prefix.is_empty() {
+            return Pin::new(&mut this.raw).poll_read(cx, buf);
+        }
+        let n = this.prefix.len().min(buf.remaining());
+        buf.put_slice(&this.prefix[..n]);
+        this.prefix.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().raw).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().raw).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.raw.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().raw).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().raw).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buf),
+            Stream::Server(tls) => Pin::new(tls).poll_read(cx, buf),
+            Stream::Client(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_write(cx, buf),
+            Stream::Server(tls) => Pin::new(tls).poll_write(cx, buf),
+            Stream::Client(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, bufs),
+            Stream::Server(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+            Stream::Client(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(wire) => wire.is_write_vectored(),
+            Stream::Server(tls) => tls.is_write_vectored(),
+            Stream::Client(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Stream::Server(tls) => Pin::new(tls).poll_flush(cx),
+            Stream::Client(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Stream::Server(tls) => Pin::new(tls).poll_shutdown(cx),
+            Stream::Client(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

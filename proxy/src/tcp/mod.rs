@@ -1,0 +1,5 @@
+//! TCP connections: choose a cluster, dial, relay, count.
+
+mod serve;
+
+pub use serve::serve;

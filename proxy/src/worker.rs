@@ -1,0 +1,140 @@
+//! One worker: everything that belongs to one data thread. A worker is a current-thread runtime with a `LocalSet`;
+//! all of its connections run there, so nothing in here is shared or locked. `listen` makes one per core with
+//! [`Parts`], keeps it in an `Rc`, and hands it to `http::serve` and `tcp::serve` with each connection.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use rand::rngs::SmallRng;
+
+use crate::config::{Config, HttpChain, TcpChain};
+use crate::io::{Stream, Wire};
+use crate::observe::{Facts, Peer, TcpFacts, TlsFacts};
+use crate::pool::Pool;
+use crate::tls::ClientTls;
+use crate::upstream::Dialer;
+
+/// What a worker is made of.
+pub struct Parts {
+    /// 0..workers.
+    pub index: usize,
+    pub config: base::Reader<Config>,
+    pub dialer: Rc<dyn Dialer>,
+    pub handshake: Rc<dyn ClientHandshake>,
+    pub observer: Rc<dyn Observer>,
+    pub drain: base::drain::Watch,
+    pub node: Arc<Node>,
+    pub rng: SmallRng,
+}
+
+/// One worker thread's own things.
+pub struct Worker {
+    pub index: usize,
+    pub config: base::Reader<Config>,
+    pub rng: RefCell<SmallRng>,
+    pub pool: Pool,
+    pub dialer: Rc<dyn Dialer>,
+    pub handshake: Rc<dyn ClientHandshake>,
+    pub observer: Rc<dyn Observer>,
+    pub drain: base::drain::Watch,
+    pub node: Arc<Node>,
+}
+
+impl Worker {
+    /// A worker with an empty pool. Call inside the `LocalSet` of its thread: it starts the pool's sweeper.
+    pub fn new(parts: Parts) -> Rc<Self> {
+        let worker = Rc::new(Worker {
+            index: parts.index,
+            config: parts.config,
+            rng: RefCell::new(parts.rng),
+            pool: Pool::default(),
+            dialer: parts.dialer,
+            handshake: parts.handshake,
+            observer: parts.observer,
+            drain: parts.drain,
+            node: parts.node,
+        });
+        crate::pool::start_sweeper(&worker);
+        worker
+    }
+}
+
+/// What this proxy says about itself to its peers; made once from the node by `wire::peer`.
+#[derive(Debug)]
+pub struct Node {
+    /// `x-envoy-peer-metadata-id`: the node id.
+    pub peer_id: HeaderValue,
+    /// `x-envoy-peer-metadata`: base64 of the metadata.
+    pub peer_metadata: HeaderValue,
+    /// The whole frame of ALPN `istio-peer-exchange`, magic and length included.
+    pub peer_frame: Bytes,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Node {
+            peer_id: HeaderValue::from_static(""),
+            peer_metadata: HeaderValue::from_static(""),
+            peer_frame: Bytes::new(),
+        }
+    }
+}
+
+/// Makes TLS over an upstream wire; `tls` implements it. Called once per new connection, never per request.
+pub trait ClientHandshake {
+    /// `sni` and `alpn` are already chosen (overrides applied); an empty `alpn` offers none.
+    fn connect<'a>(
+        &'a self,
+        wire: Wire,
+        tls: &'a Arc<ClientTls>,
+        sni: &'a str,
+        alpn: &'a [Arc<str>],
+    ) -> Handshake<'a>;
+}
+
+/// The future of a handshake: the stream, and what was agreed on.
+pub type Handshake<'a> = Pin<Box<dyn Future<Output = io::Result<(Stream, TlsFacts)>> + 'a>>;
+
+/// Where facts go at the end; `observe` implements it. All calls are synchronous and must not block.
+pub trait Observer {
+    /// One finished request: access log, metrics, span.
+    fn request(&self, chain: &HttpChain, facts: &Facts);
+
+    /// A TCP connection: at its start, every 5 s with traffic, and at its end. Counters in `facts` are totals.
+    fn connection(&self, chain: &TcpChain, facts: &TcpFacts, when: Moment);
+
+    /// Reads the pair of peer metadata headers, through a cache by id.
+    fn peer_of_headers(&self, id: &[u8], metadata: &[u8]) -> Option<Arc<Peer>>;
+
+    /// Reads the body of a peer exchange frame (the encoded `Any`).
+    fn peer_of_frame(&self, body: &[u8]) -> Option<Arc<Peer>>;
+}
+
+/// When in the life of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Opened,
+    Progress,
+    Closed,
+}
+
+/// Tells nobody; for tests and tools.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn request(&self, _: &HttpChain, _: &Facts) {}
+    fn connection(&self, _: &TcpChain, _: &TcpFacts, _: Moment) {}
+    fn peer_of_headers(&self, _: &[u8], _: &[u8]) -> Option<Arc<Peer>> {
+        None
+    }
+    fn peer_of_frame(&self, _: &[u8]) -> Option<Arc<Peer>> {
+        None
+    }
+}
