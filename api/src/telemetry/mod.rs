@@ -1,0 +1,5 @@
+//! `telemetry.istio.io`: what is logged, measured and traced.
+
+mod telemetry;
+
+pub use telemetry::*;
