@@ -319,7 +319,7 @@ mod tests {
         let parsed = parse("f.yaml", text);
         let keys: Vec<_> = parsed.objects.iter().map(|o| o.key().to_string()).collect();
         assert_eq!(keys, ["Namespace a", "Service default/b"]);
-        assert_eq!(parsed.objects[1].origin().line, 10);
+        assert_eq!(parsed.objects[1].origin().line, 11);
     }
 
     #[test]
