@@ -15,6 +15,8 @@ pub mod drain;
 pub mod live;
 pub mod metrics;
 pub mod name;
+#[cfg(target_os = "linux")]
+pub mod net;
 pub mod ready;
 pub mod settings;
 pub mod task;

@@ -1,1 +1,8 @@
-//! Door of this crate.
+//! meshctl: the command line, and the mesh on a laptop.
+//!
+//! ```text
+//!   main -> cli (the command tree) -> cmd/* (one file per command) -> local/ (a mesh on this machine)
+//!                                                                  -> render/ (tables, JSON, YAML)
+//! ```
+
+pub mod local;

@@ -1,1 +1,5 @@
-fn main() {}
+//! Entry point.
+
+fn main() {
+    meshctl::local::wall::run_if_helper();
+}

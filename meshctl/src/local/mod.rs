@@ -1,0 +1,3 @@
+//! The laptop mesh: ordinary Kubernetes manifests as local processes, each in a network of its own.
+
+pub mod wall;
