@@ -15,6 +15,7 @@ pub mod kind;
 pub mod nds;
 pub mod node;
 pub mod peer;
+pub mod reflect;
 pub mod reject;
 pub mod resource;
 pub mod spiffe;

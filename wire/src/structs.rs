@@ -9,6 +9,23 @@ use envoy_types::pb::google::protobuf::{ListValue, Struct, Value};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use serde_json::{Map, Value as Json};
 
+/// A message of some type as loose JSON: `xds.type.v3.TypedStruct` and `udpa.type.v1.TypedStruct`, which look alike.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TypedStruct {
+    /// What `value` should be read as.
+    #[prost(string, tag = "1")]
+    pub type_url: String,
+    /// The JSON.
+    #[prost(message, optional, tag = "2")]
+    pub value: Option<Struct>,
+}
+
+impl TypedStruct {
+    /// The type URLs under which it travels.
+    pub const TYPE_URLS: [&str; 2] =
+        ["type.googleapis.com/xds.type.v3.TypedStruct", "type.googleapis.com/udpa.type.v1.TypedStruct"];
+}
+
 /// JSON object to `Struct`.
 pub fn from_map(map: &Map<String, Json>) -> Struct {
     Struct { fields: map.iter().map(|(key, value)| (key.clone(), from_json(value))).collect() }
