@@ -44,6 +44,8 @@ pub enum SecretSource {
     Ads(Arc<str>),
     /// Inline PEM: certificate chain and key (or CA only, with an empty key).
     Inline { chain: Arc<[u8]>, key: Arc<[u8]> },
+    /// Paths of PEM files, read again when they change: certificate chain and key (or CA only, with an empty key).
+    Files { chain: Arc<str>, key: Arc<str> },
 }
 
 /// How the other side's certificate is checked.
