@@ -1,1 +1,8 @@
-//! Door of this crate.
+//! The control plane's configuration server.
+//!
+//! ```text
+//!  source --Batch--> world --World--> model::resolve --Snapshot--> xds::say --Layers--> push
+//!  (files)           (one writer)     (pure)                        (pure, memo)         (one task per client)
+//! ```
+
+pub mod source;

@@ -1,0 +1,28 @@
+//! What a source says: objects that came, changed or went, in batches that must be seen whole.
+
+use std::sync::Arc;
+
+use api::{AnyObject, Findings, Key};
+
+/// One change to what was written.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// New, or a new version.
+    Apply(Arc<AnyObject>),
+    Delete(Key),
+}
+
+/// Changes that belong together: an initial list, all files touched at once. Nothing is published between them.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub changes: Vec<Change>,
+    /// All mistakes of everything that the source holds now, not only of this batch.
+    pub findings: Findings,
+}
+
+impl Batch {
+    /// True when no object changed; the findings may have.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
