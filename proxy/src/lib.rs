@@ -12,6 +12,7 @@
 pub mod balance;
 pub mod cluster;
 pub mod config;
+pub mod dice;
 pub mod fail;
 pub mod filter;
 pub mod http;

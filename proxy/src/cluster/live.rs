@@ -1,9 +1,11 @@
 //! State that outlives a version of a cluster. Shared by all workers; atomics only.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+
+use super::OutlierSettings;
 
 /// Limits of one cluster for the whole process (circuit breakers, default priority).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Limits {
     /// Maximum, `u32::MAX` for none; changed in place by a new version of the cluster.
     pub max_connections: AtomicU32,
@@ -23,8 +25,17 @@ pub struct Limits {
 /// Outlier detection of one cluster: settings and counters of ejected endpoints.
 #[derive(Debug, Default)]
 pub struct Outliers {
+    /// False: nothing is counted. Read per response; the settings only after a failure.
+    pub on: AtomicBool,
+    pub settings: parking_lot::RwLock<OutlierSettings>,
+    /// Endpoints in the cluster now, for `max_ejection_percent`.
+    pub members: AtomicU32,
     pub ejected: AtomicU32,
     pub ejections_total: AtomicU64,
+    /// Grows with each ejection and return, so that workers notice.
+    pub epoch: AtomicU64,
+    /// Process clock, milliseconds, at which the next ejected endpoint returns; 0: none is ejected.
+    pub next_return: AtomicU64,
 }
 
 /// State of one endpoint address, for the process.
@@ -36,6 +47,10 @@ pub struct EndpointState {
     pub connections: AtomicU32,
     /// Milliseconds of the process clock until which it is ejected; 0: not ejected.
     pub ejected_until: AtomicU64,
+    /// How often it was ejected, less one for each healthy interval since: multiplies the ejection time.
+    pub ejections: AtomicU32,
+    /// Milliseconds of the process clock at which it last returned.
+    pub returned: AtomicU64,
     pub consecutive_5xx: AtomicU32,
     pub consecutive_gateway: AtomicU32,
     pub consecutive_local: AtomicU32,

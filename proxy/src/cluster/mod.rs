@@ -1,5 +1,9 @@
 //! The live side of clusters: limits, ejections and endpoint state, which survive new settings.
 
+mod limits;
 mod live;
+mod outlier;
 
+pub use limits::{Limit, Permit};
 pub use live::*;
+pub use outlier::{Outcome, OutlierSettings};

@@ -27,7 +27,7 @@ pub struct RouteTable {
 }
 
 /// One virtual host: its rules in order of preference.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct VirtualHost {
     pub name: Arc<str>,
     pub domains: Vec<Arc<str>>,
@@ -189,6 +189,8 @@ pub struct Mirror {
     pub cluster: ClusterSlot,
     /// Parts of 1 000 000.
     pub fraction: u32,
+    /// Append `-shadow` to the copy's host; Istio switches it off (`disable_shadow_host_suffix_append`).
+    pub shadow_suffix: bool,
 }
 
 /// What a hash-based balancer hashes.

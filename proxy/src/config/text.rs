@@ -62,3 +62,38 @@ pub struct QueryMatch {
     /// `None`: present is enough.
     pub rule: Option<TextMatch>,
 }
+
+impl TextMatch {
+    /// True when the whole text fulfils the condition.
+    pub fn matches(&self, value: &[u8]) -> bool {
+        fn same(value: &[u8], text: &str, ignore_case: bool) -> bool {
+            if ignore_case { value.eq_ignore_ascii_case(text.as_bytes()) } else { value == text.as_bytes() }
+        }
+        match self {
+            Self::Exact { text, ignore_case } => same(value, text, *ignore_case),
+            Self::Prefix { text, ignore_case } => {
+                value.get(..text.len()).is_some_and(|start| same(start, text, *ignore_case))
+            }
+            Self::Suffix { text, ignore_case } => {
+                let start = value.len().checked_sub(text.len());
+                start.and_then(|start| value.get(start..)).is_some_and(|end| same(end, text, *ignore_case))
+            }
+            Self::Contains { text, ignore_case } => {
+                text.is_empty() || value.windows(text.len()).any(|part| same(part, text, *ignore_case))
+            }
+            Self::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+impl Pseudo {
+    /// As it is written in a matcher.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Method => ":method",
+            Self::Authority => ":authority",
+            Self::Path => ":path",
+            Self::Scheme => ":scheme",
+        }
+    }
+}
