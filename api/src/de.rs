@@ -257,7 +257,11 @@ impl<'de> de::Deserializer<'de> for De<'_> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -337,7 +341,11 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn new(map: &'a Map<String, Value>, fields: Option<&'static [&'static str]>, context: &'a Context) -> Self {
+    fn new(
+        map: &'a Map<String, Value>,
+        fields: Option<&'static [&'static str]>,
+        context: &'a Context,
+    ) -> Self {
         Entries { entries: map.iter(), fields, current: None, context }
     }
 

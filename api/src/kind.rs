@@ -66,6 +66,20 @@ macro_rules! for_each_kind {
             Telemetry telemetry::Telemetry, "telemetry.istio.io" ["v1", "v1alpha1"] "Telemetry" "telemetries" ["telemetry"] Namespaced Mesh Spec;
             WasmPlugin extensions::WasmPlugin, "extensions.istio.io" ["v1alpha1"] "WasmPlugin" "wasmplugins" [] Namespaced Mesh Spec;
             TrafficExtension extensions::TrafficExtension, "extensions.istio.io" ["v1alpha1"] "TrafficExtension" "trafficextensions" [] Namespaced Mesh Spec;
+            KubeGateway gateway::Gateway, "gateway.networking.k8s.io" ["v1", "v1beta1"] "Gateway" "gateways" ["gtw"] Namespaced Gateway Spec;
+            GatewayClass gateway::GatewayClass, "gateway.networking.k8s.io" ["v1", "v1beta1"] "GatewayClass" "gatewayclasses" ["gc"] Cluster Gateway Spec;
+            HttpRoute gateway::HttpRoute, "gateway.networking.k8s.io" ["v1", "v1beta1"] "HTTPRoute" "httproutes" [] Namespaced Gateway Spec;
+            GrpcRoute gateway::GrpcRoute, "gateway.networking.k8s.io" ["v1"] "GRPCRoute" "grpcroutes" [] Namespaced Gateway Spec;
+            TcpRoute gateway::TcpRoute, "gateway.networking.k8s.io" ["v1", "v1alpha2"] "TCPRoute" "tcproutes" [] Namespaced Gateway Spec;
+            TlsRoute gateway::TlsRoute, "gateway.networking.k8s.io" ["v1", "v1alpha3", "v1alpha2"] "TLSRoute" "tlsroutes" [] Namespaced Gateway Spec;
+            UdpRoute gateway::UdpRoute, "gateway.networking.k8s.io" ["v1", "v1alpha2"] "UDPRoute" "udproutes" [] Namespaced Gateway Spec;
+            ReferenceGrant gateway::ReferenceGrant, "gateway.networking.k8s.io" ["v1", "v1beta1"] "ReferenceGrant" "referencegrants" ["refgrant"] Namespaced Gateway Spec;
+            BackendTlsPolicy gateway::BackendTlsPolicy, "gateway.networking.k8s.io" ["v1", "v1alpha3"] "BackendTLSPolicy" "backendtlspolicies" ["btlspolicy"] Namespaced Gateway Spec;
+            ListenerSet gateway::ListenerSet, "gateway.networking.k8s.io" ["v1"] "ListenerSet" "listenersets" ["lset"] Namespaced Gateway Spec;
+            XListenerSet gateway::XListenerSet, "gateway.networking.x-k8s.io" ["v1alpha1"] "XListenerSet" "xlistenersets" ["xlset"] Namespaced Gateway Spec;
+            XBackendTrafficPolicy gateway::XBackendTrafficPolicy, "gateway.networking.x-k8s.io" ["v1alpha1"] "XBackendTrafficPolicy" "xbackendtrafficpolicies" ["xbtrafficpolicy"] Namespaced Gateway Spec;
+            XBackend gateway::XBackend, "gateway.networking.x-k8s.io" ["v1alpha1"] "XBackend" "xbackends" ["xbackend"] Namespaced Gateway Spec;
+            XMesh gateway::XMesh, "gateway.networking.x-k8s.io" ["v1alpha1"] "XMesh" "xmeshes" ["mesh"] Cluster Gateway Spec;
             Service core::Service, "" ["v1"] "Service" "services" ["svc"] Namespaced Core Spec;
             Endpoints core::Endpoints, "" ["v1"] "Endpoints" "endpoints" ["ep"] Namespaced Core Flat;
             EndpointSlice core::EndpointSlice, "discovery.k8s.io" ["v1"] "EndpointSlice" "endpointslices" [] Namespaced Core Flat;
@@ -161,16 +175,21 @@ impl Kind {
 
     /// The kind of a group; the version does not matter.
     pub fn find(group: &str, name: &str) -> Option<Kind> {
-        ROWS.iter().find(|row| row.group == group && row.name == name && !row.versions.is_empty()).map(|row| row.kind)
+        ROWS.iter()
+            .find(|row| row.group == group && row.name == name && !row.versions.is_empty())
+            .map(|row| row.kind)
     }
 
     /// What a user calls it: kind, plural, singular or short name, with or without group (`gateways.networking.istio.io`),
     /// in any case. Where two groups share a name, the mesh's own comes first.
     pub fn from_word(word: &str) -> Option<Kind> {
         let word = word.to_lowercase();
-        let (name, group) = word.split_once('.').map_or((word.as_str(), None), |(name, group)| (name, Some(group)));
+        let (name, group) =
+            word.split_once('.').map_or((word.as_str(), None), |(name, group)| (name, Some(group)));
         ROWS.iter()
-            .filter(|row| !row.versions.is_empty() && group.is_none_or(|g| g == row.group || row.group.ends_with(g)))
+            .filter(|row| {
+                !row.versions.is_empty() && group.is_none_or(|g| g == row.group || row.group.ends_with(g))
+            })
             .find(|row| row.plural == name || row.name.to_lowercase() == name || row.short.contains(&name))
             .map(|row| row.kind)
     }
@@ -202,6 +221,8 @@ mod tests {
             ("VirtualServices", Kind::VirtualService),
             ("gw", Kind::Gateway),
             ("gateways.networking.istio.io", Kind::Gateway),
+            ("gateways.gateway.networking.k8s.io", Kind::KubeGateway),
+            ("gtw", Kind::KubeGateway),
             ("svc", Kind::Service),
             ("deploy", Kind::Deployment),
         ] {

@@ -8,6 +8,8 @@
 //!   networking   VirtualService DestinationRule Gateway ServiceEntry Sidecar WorkloadEntry/Group EnvoyFilter ProxyConfig
 //!   security     PeerAuthentication AuthorizationPolicy RequestAuthentication
 //!   telemetry    Telemetry          extensions  WasmPlugin TrafficExtension
+//!   gateway      Gateway HTTPRoute GRPCRoute TLSRoute ...: Kubernetes' Gateway API
+//!   mesh         MeshConfig with ProxyConfig, MeshNetworks: settings, no objects
 //!   core         Service Pod Deployment ConfigMap Secret ...: Kubernetes' own, in the fields that are used here
 //! ```
 //!
@@ -19,14 +21,19 @@ mod shape;
 mod code;
 pub mod core;
 pub mod de;
+pub mod emit;
 pub mod extensions;
 pub mod finding;
+pub mod gateway;
+pub mod host;
 pub mod kind;
+pub mod mesh;
 pub mod meta;
 pub mod networking;
 pub mod object;
 pub mod parse;
 pub mod path;
+pub mod port;
 pub mod security;
 pub mod selector;
 pub mod telemetry;
@@ -40,4 +47,5 @@ pub use meta::Meta;
 pub use object::{AnyObject, Key, Object, Origin, Spec};
 pub use parse::{Parsed, parse, parse_in};
 pub use path::FieldPath;
+pub use port::Protocol;
 pub use time::{Duration, Time};

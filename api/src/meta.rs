@@ -68,7 +68,8 @@ impl Meta {
     pub fn age(&self, other: &Meta) -> Ordering {
         let time = |m: &Meta| (m.creation_timestamp.is_none(), m.creation_timestamp);
         time(self).cmp(&time(other)).then_with(|| {
-            (self.name.as_str(), self.namespace.as_str()).cmp(&(other.name.as_str(), other.namespace.as_str()))
+            (self.name.as_str(), self.namespace.as_str())
+                .cmp(&(other.name.as_str(), other.namespace.as_str()))
         })
     }
 }
@@ -117,8 +118,10 @@ mod tests {
 
     #[test]
     fn oldest_first_then_name() {
-        let old = Meta { creation_timestamp: Time::parse("2020-01-01T00:00:00Z").ok(), ..Meta::named("b", "z") };
-        let young = Meta { creation_timestamp: Time::parse("2021-01-01T00:00:00Z").ok(), ..Meta::named("a", "a") };
+        let old =
+            Meta { creation_timestamp: Time::parse("2020-01-01T00:00:00Z").ok(), ..Meta::named("b", "z") };
+        let young =
+            Meta { creation_timestamp: Time::parse("2021-01-01T00:00:00Z").ok(), ..Meta::named("a", "a") };
         let (file_a, file_b) = (Meta::named("n", "a"), Meta::named("n", "b"));
         let mut all = [&file_b, &young, &file_a, &old];
         all.sort_by(|a, b| a.age(b));

@@ -95,7 +95,9 @@ pub struct Object<T> {
 }
 
 /// A type that is the spec of a kind.
-pub trait Spec: Clone + fmt::Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Spec:
+    Clone + fmt::Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     const KIND: Kind;
 
     /// The typed object, if it is of this kind.

@@ -60,7 +60,8 @@ fn documents(text: &str) -> Vec<(u32, String)> {
     let mut part = String::new();
     let mut start = 1;
     for (number, line) in (1u32..).zip(text.split_inclusive('\n')) {
-        let rest = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        let rest =
+            line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
         let Some(rest) = rest else {
             part.push_str(line);
             continue;
@@ -72,7 +73,9 @@ fn documents(text: &str) -> Vec<(u32, String)> {
         part.push_str(rest);
     }
     parts.push((start, part));
-    parts.retain(|(_, part)| part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')));
+    parts.retain(|(_, part)| {
+        part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+    });
     parts
 }
 
@@ -94,19 +97,23 @@ impl Reader<'_> {
 
     /// One object, or the objects of a list. `member` gives items of typed lists their apiVersion and kind.
     fn value(&mut self, value: Value, lines: Lines, member: Option<(&str, &str)>, notes: Vec<Finding>) {
-        let not_an_object = |message: &str| Finding::new(Code::NotAnObject, message).at(&self.file, lines.line);
+        let not_an_object =
+            |message: &str| Finding::new(Code::NotAnObject, message).at(&self.file, lines.line);
         let Value::Object(mut map) = value else {
-            let finding = not_an_object("a Kubernetes object is a mapping with apiVersion, kind and metadata");
+            let finding =
+                not_an_object("a Kubernetes object is a mapping with apiVersion, kind and metadata");
             return self.parsed.findings.push(finding);
         };
         if let Some((api_version, kind)) = member {
             map.entry("apiVersion").or_insert_with(|| api_version.into());
             map.entry("kind").or_insert_with(|| kind.into());
         }
-        let word = |key: &str| map.get(key).and_then(Value::as_str).filter(|w| !w.is_empty()).map(str::to_owned);
+        let word =
+            |key: &str| map.get(key).and_then(Value::as_str).filter(|w| !w.is_empty()).map(str::to_owned);
         let (Some(api_version), Some(kind)) = (word("apiVersion"), word("kind")) else {
             let missing = if word("kind").is_none() { "kind" } else { "apiVersion" };
-            let finding = not_an_object(&format!("{missing} is missing; every object needs apiVersion and kind"));
+            let finding =
+                not_an_object(&format!("{missing} is missing; every object needs apiVersion and kind"));
             return self.parsed.findings.push(finding);
         };
         if let (Some(item_kind), Some(Value::Array(_))) = (kind.strip_suffix("List"), map.get("items")) {
@@ -128,7 +135,8 @@ impl Reader<'_> {
         let kind = Kind::find(group, &kind_word);
         let origin = Origin { file: self.file.clone(), line: source.lines.line, source: None };
         let source = Arc::new(source);
-        let mut one = One { kind: kind.unwrap_or(Kind::Unknown), source, findings: Findings::new(), file: &self.file };
+        let mut one =
+            One { kind: kind.unwrap_or(Kind::Unknown), source, findings: Findings::new(), file: &self.file };
         let meta = one.meta(self.namespace);
         let frame = Frame {
             meta: meta.clone(),
@@ -149,7 +157,11 @@ impl Reader<'_> {
                 AnyObject::make(kind, &mut filling)
             }
             None => {
-                one.finding(Code::UnknownKind, FieldPath::parse("kind"), unknown_kind(&api_version, &kind_word));
+                one.finding(
+                    Code::UnknownKind,
+                    FieldPath::parse("kind"),
+                    unknown_kind(&api_version, &kind_word),
+                );
                 Some(AnyObject::Unknown(Box::new(Object {
                     api_version: frame.api_version,
                     kind: frame.kind,
@@ -204,7 +216,11 @@ impl One<'_> {
         self.complaints(read.unknown, read.wrong);
         let mut meta = read.value.unwrap_or_default();
         if meta.name.is_empty() && meta.generate_name.is_empty() {
-            self.finding(Code::NotAnObject, root.key("name"), "metadata.name is missing; every object needs a name");
+            self.finding(
+                Code::NotAnObject,
+                root.key("name"),
+                "metadata.name is missing; every object needs a name",
+            );
         }
         let namespaced = self.kind.is_namespaced() && self.kind != Kind::Unknown;
         match (namespaced, meta.namespace.is_empty()) {
@@ -215,7 +231,11 @@ impl One<'_> {
         meta
     }
 
-    fn complaints(&mut self, unknown: Vec<(FieldPath, Option<&'static str>)>, wrong: Vec<(FieldPath, String)>) {
+    fn complaints(
+        &mut self,
+        unknown: Vec<(FieldPath, Option<&'static str>)>,
+        wrong: Vec<(FieldPath, String)>,
+    ) {
         for (path, message) in wrong {
             self.finding(Code::WrongType, path, message);
         }
@@ -245,7 +265,8 @@ impl Maker for Filling<'_, '_> {
         let read = match row.shape {
             Shape::Spec => {
                 let stray = map.keys().filter(|key| !OUTER.contains(&key.as_str()));
-                let stray = stray.map(|key| (FieldPath::default().key(key), de::nearest(&OUTER, key))).collect();
+                let stray =
+                    stray.map(|key| (FieldPath::default().key(key), de::nearest(&OUTER, key))).collect();
                 self.one.complaints(stray, Vec::new());
                 reader.read(map.get("spec").unwrap_or(&Value::Null), dialect, &FieldPath::parse("spec"))
             }
@@ -335,7 +356,8 @@ mod tests {
 
     #[test]
     fn what_was_written_comes_back() {
-        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {unmodelled: {x: 0}, ports: []}\n";
+        let text =
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {unmodelled: {x: 0}, ports: []}\n";
         let value = parse("f", text).objects[0].to_value();
         assert_eq!(value["spec"], serde_json::json!({"unmodelled": {"x": 0}, "ports": []}));
         assert_eq!(value["metadata"], serde_json::json!({"name": "a", "namespace": "default"}));

@@ -63,9 +63,15 @@ impl Serialize for StringMatch {
 impl<'de> Deserialize<'de> for StringMatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match StringMatchText::deserialize(deserializer)? {
-            StringMatchText { exact: Some(value), prefix: None, regex: None } => Ok(StringMatch::Exact(value)),
-            StringMatchText { exact: None, prefix: Some(value), regex: None } => Ok(StringMatch::Prefix(value)),
-            StringMatchText { exact: None, prefix: None, regex: Some(value) } => Ok(StringMatch::Regex(value)),
+            StringMatchText { exact: Some(value), prefix: None, regex: None } => {
+                Ok(StringMatch::Exact(value))
+            }
+            StringMatchText { exact: None, prefix: Some(value), regex: None } => {
+                Ok(StringMatch::Prefix(value))
+            }
+            StringMatchText { exact: None, prefix: None, regex: Some(value) } => {
+                Ok(StringMatch::Regex(value))
+            }
             StringMatchText { exact: None, prefix: None, regex: None } => Ok(StringMatch::Any),
             _ => Err(de::Error::custom("only one of exact, prefix and regex can be set")),
         }
@@ -385,7 +391,15 @@ mod tests {
 
     #[test]
     fn quantities() {
-        for (text, value) in [("100m", 0.1), ("1.5", 1.5), ("2Ki", 2048.0), ("1e3", 1000.0), ("3k", 3000.0), ("2E", 2e18), ("1Ei", 1_152_921_504_606_846_976.0)] {
+        for (text, value) in [
+            ("100m", 0.1),
+            ("1.5", 1.5),
+            ("2Ki", 2048.0),
+            ("1e3", 1000.0),
+            ("3k", 3000.0),
+            ("2E", 2e18),
+            ("1Ei", 1_152_921_504_606_846_976.0),
+        ] {
             assert_eq!(Quantity(text.into()).value(), Some(value), "{text}");
         }
         assert_eq!(Quantity("x".into()).value(), None);
@@ -393,7 +407,9 @@ mod tests {
 
     #[test]
     fn base64_round_trip() {
-        for (text, bytes) in [("", &b""[..]), ("Zg==", b"f"), ("Zm8=", b"fo"), ("Zm9v", b"foo"), ("Zm9vYg==", b"foob")] {
+        for (text, bytes) in
+            [("", &b""[..]), ("Zg==", b"f"), ("Zm8=", b"fo"), ("Zm9v", b"foo"), ("Zm9vYg==", b"foob")]
+        {
             assert_eq!(Bytes::decode(text).unwrap().0, bytes);
             assert_eq!(Bytes(bytes.to_vec()).encode(), text);
         }

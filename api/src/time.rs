@@ -48,7 +48,8 @@ impl Duration {
 
     /// Reads Go's duration text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text:?} is not a duration; write a number with a unit, such as 10s, 1h30m or 250ms");
+        let bad =
+            || format!("{text:?} is not a duration; write a number with a unit, such as 10s, 1h30m or 250ms");
         let (negative, mut rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -160,7 +161,9 @@ impl Time {
     }
 
     pub fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map(Time).map_err(|_| format!("{text:?} is not a time; write it as 2006-01-02T15:04:05Z"))
+        text.parse()
+            .map(Time)
+            .map_err(|_| format!("{text:?} is not a time; write it as 2006-01-02T15:04:05Z"))
     }
 }
 

@@ -92,10 +92,17 @@ struct Node {
     lines: Lines,
 }
 
+/// The key whose value comes next.
+enum Key {
+    Name(String, u32),
+    /// What follows is laid under the mapping.
+    Merge,
+}
+
 /// A collection that is being read.
 enum Open {
     Seq { node: Node, anchor: usize },
-    Map { node: Node, anchor: usize, key: Option<(String, u32)>, merged: Vec<Node> },
+    Map { node: Node, anchor: usize, key: Option<Key>, merged: Vec<Node> },
 }
 
 #[derive(Default)]
@@ -118,17 +125,28 @@ impl Loader {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let key = self.wants_key();
-                let value = if key { Value::String(text.to_string()) } else { scalar(&text, style, tag.as_deref()) };
+                let value = match (key, &*text, style) {
+                    // The merge key; quoted it is a key like others.
+                    (true, "<<", ScalarStyle::Plain) => Value::Null,
+                    (true, ..) => Value::String(text.to_string()),
+                    (false, ..) => scalar(&text, style, tag.as_deref()),
+                };
                 let node = Node { value, lines: Lines { line, ..Lines::default() } };
                 self.finish(node, anchor, line)?;
             }
             Event::SequenceStart(anchor, _) => self.open(
-                Open::Seq { node: Node { value: Value::Array(Vec::new()), lines: Lines { line, ..Lines::default() } }, anchor },
+                Open::Seq {
+                    node: Node { value: Value::Array(Vec::new()), lines: Lines { line, ..Lines::default() } },
+                    anchor,
+                },
                 line,
             )?,
             Event::MappingStart(anchor, _) => self.open(
                 Open::Map {
-                    node: Node { value: Value::Object(Map::new()), lines: Lines { line, ..Lines::default() } },
+                    node: Node {
+                        value: Value::Object(Map::new()),
+                        lines: Lines { line, ..Lines::default() },
+                    },
                     anchor,
                     key: None,
                     merged: Vec::new(),
@@ -194,17 +212,18 @@ impl Loader {
             }
             Some(Open::Map { node: map, key, merged, .. }) => match key.take() {
                 None => {
-                    let Value::String(text) = node.value else {
-                        return Err(YamlError { line, message: "a key must be a word".to_owned() });
-                    };
-                    *key = Some((text, node.lines.line));
+                    *key = Some(match node.value {
+                        Value::String(text) => Key::Name(text, node.lines.line),
+                        Value::Null => Key::Merge,
+                        _ => return Err(YamlError { line, message: "a key must be a word".to_owned() }),
+                    });
                     None
                 }
-                Some((name, _)) if name == "<<" => {
+                Some(Key::Merge) => {
                     merge_sources(node, merged);
                     None
                 }
-                Some((name, key_line)) => insert(map, name, key_line, node),
+                Some(Key::Name(name, key_line)) => insert(map, name, key_line, node),
             },
         };
         if let Some((name, key_line)) = duplicate {
@@ -216,10 +235,12 @@ impl Loader {
 
     /// Path of the innermost open collection.
     fn path(&self) -> FieldPath {
-        let steps = self.stack.iter().take(self.stack.len().saturating_sub(1)).filter_map(|open| match open {
-            Open::Seq { node, .. } => Some(Step::Index(node.lines.items.len())),
-            Open::Map { key, .. } => key.as_ref().map(|(name, _)| Step::Key(name.clone())),
-        });
+        let steps =
+            self.stack.iter().take(self.stack.len().saturating_sub(1)).filter_map(|open| match open {
+                Open::Seq { node, .. } => Some(Step::Index(node.lines.items.len())),
+                Open::Map { key: Some(Key::Name(name, _)), .. } => Some(Step::Key(name.clone())),
+                Open::Map { .. } => None,
+            });
         FieldPath(steps.collect())
     }
 }
@@ -238,9 +259,8 @@ fn insert(map: &mut Node, name: String, line: u32, mut node: Node) -> Option<(St
 
 fn merge_sources(node: Node, merged: &mut Vec<Node>) {
     match node.value {
-        Value::Array(values) => merged.extend(
-            values.into_iter().zip(node.lines.items).map(|(value, lines)| Node { value, lines }),
-        ),
+        Value::Array(values) => merged
+            .extend(values.into_iter().zip(node.lines.items).map(|(value, lines)| Node { value, lines })),
         _ => merged.push(node),
     }
 }
@@ -280,10 +300,17 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     if style != ScalarStyle::Plain || tagged_string {
         return Value::String(text.to_owned());
     }
+    plain(text)
+}
+
+/// What a bare word means.
+pub(crate) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Value::Bool(true),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Value::Bool(false),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+            return Value::Bool(false);
+        }
         _ => {}
     }
     number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number)
@@ -313,7 +340,11 @@ fn integer(text: &str) -> Option<Number> {
         return None;
     }
     let value = u64::from_str_radix(digits, radix).ok()?;
-    if negative { i64::try_from(-i128::from(value)).ok().map(Number::from) } else { Some(Number::from(value)) }
+    if negative {
+        i64::try_from(-i128::from(value)).ok().map(Number::from)
+    } else {
+        Some(Number::from(value))
+    }
 }
 
 fn float(text: &str) -> Option<Number> {
@@ -347,7 +378,8 @@ mod tests {
 
     #[test]
     fn every_field_has_its_line() {
-        let text = "spec:\n  http:\n  - name: a\n    route:\n    - destination: {host: x}\n  - name: |\n      b\n";
+        let text =
+            "spec:\n  http:\n  - name: a\n    route:\n    - destination: {host: x}\n  - name: |\n      b\n";
         let lines = load(text, 10).unwrap().remove(0).lines;
         for (path, line) in [
             ("spec", 10),
@@ -396,6 +428,9 @@ mod tests {
 
     #[test]
     fn json_too() {
-        assert_eq!(one("{\"a\": [1, true, \"x\\n\"],\n \"b\": {}}").value, json!({"a": [1, true, "x\n"], "b": {}}));
+        assert_eq!(
+            one("{\"a\": [1, true, \"x\\n\"],\n \"b\": {}}").value,
+            json!({"a": [1, true, "x\n"], "b": {}})
+        );
     }
 }
