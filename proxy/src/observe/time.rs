@@ -1,0 +1,122 @@
+//! Times in logs: `START_TIME` and its formats.
+//!
+//! In: a format in the style of `strftime` with Envoy's sub-second forms (`%3f`, `%E3S`). Out: UTC text. The
+//! default is `2026-11-20T08:30:00.123Z`.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// A parsed format.
+#[derive(Debug, PartialEq, Eq, Clone)]
+pub(super) struct TimeFormat {
+    /// `None`: the default form.
+    parts: Option<Vec<Part>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone)]
+enum Part {
+    /// Passed to the calendar: literals and plain `%X`.
+    Calendar(String),
+    /// Digits of the second's fraction.
+    Fraction(usize),
+    /// Seconds since 1970.
+    Epoch,
+}
+
+impl TimeFormat {
+    /// Parses; an empty text is the default form.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(TimeFormat { parts: None });
+        }
+        let mut parts = Vec::new();
+        let mut calendar = String::new();
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            if c != '%' {
+                calendar.push(c);
+                continue;
+            }
+            let mut directive: String = String::new();
+            while let Some(c) = chars.next() {
+                directive.push(c);
+                if !(c.is_ascii_digit() || c == 'E' && directive.len() == 1 || c == '*') {
+                    break;
+                }
+            }
+            let mut special = Vec::new();
+            match directive.as_str() {
+                "s" => special.push(Part::Epoch),
+                "f" => special.push(Part::Fraction(9)),
+                "E*S" => special.extend([Part::Calendar("%S.".into()), Part::Fraction(9)]),
+                other => {
+                    match (other.strip_suffix('f'), other.strip_prefix('E').and_then(|d| d.strip_suffix('S')))
+                    {
+                        (Some(digits), _) => special.push(Part::Fraction(count(digits, text)?)),
+                        (_, Some(digits)) => {
+                            special
+                                .extend([Part::Calendar("%S.".into()), Part::Fraction(count(digits, text)?)]);
+                        }
+                        _ if other.len() == 1 => {
+                            calendar.push('%');
+                            calendar.push_str(other);
+                        }
+                        _ => return Err(format!("unknown time directive %{other} in {text:?}")),
+                    }
+                }
+            }
+            if !special.is_empty() {
+                parts.push(Part::Calendar(std::mem::take(&mut calendar)));
+                parts.extend(special);
+            }
+        }
+        parts.push(Part::Calendar(calendar));
+        let format = TimeFormat { parts: Some(parts) };
+        format.try_write(SystemTime::UNIX_EPOCH, &mut String::new())?;
+        Ok(format)
+    }
+
+    /// Appends the time in UTC.
+    pub(super) fn write(&self, time: SystemTime, out: &mut String) {
+        // Every format was tried when it was parsed.
+        let _ = self.try_write(time, out);
+    }
+
+    fn try_write(&self, time: SystemTime, out: &mut String) -> Result<(), String> {
+        let Some(parts) = &self.parts else {
+            let micros = base::telemetry::rfc3339(time);
+            // `...:00.123456Z`: milliseconds are what Envoy prints.
+            out.push_str(micros.get(..23).unwrap_or(&micros));
+            out.push('Z');
+            return Ok(());
+        };
+        let stamp = Timestamp::try_from(time).map_err(|e| e.to_string())?;
+        let zoned = stamp.to_zoned(TimeZone::UTC);
+        for part in parts {
+            match part {
+                Part::Calendar(format) => {
+                    let text = jiff::fmt::strtime::format(format, &zoned).map_err(|e| e.to_string())?;
+                    out.push_str(&text);
+                }
+                Part::Fraction(digits) => {
+                    let nanos = format!("{:09}", stamp.subsec_nanosecond());
+                    out.push_str(nanos.get(..*digits).unwrap_or(&nanos));
+                }
+                Part::Epoch => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(out, "{}", stamp.as_second());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(digits: &str, text: &str) -> Result<usize, String> {
+    match digits.parse() {
+        Ok(n @ 1..=9) => Ok(n),
+        _ => Err(format!("a fraction has 1 to 9 digits: {text:?}")),
+    }
+}
