@@ -15,6 +15,7 @@ pub mod config;
 pub mod dice;
 pub mod fail;
 pub mod filter;
+pub mod h1;
 pub mod http;
 pub mod io;
 pub mod observe;

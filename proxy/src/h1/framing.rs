@@ -1,0 +1,109 @@
+//! Where a body ends: RFC 9112 section 6.3 with every doubt refused instead of resolved. Pure.
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
+
+use super::Refusal;
+
+/// How the length of a body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// No body.
+    None,
+    /// `content-length`; may be 0.
+    Fixed(u64),
+    Chunked,
+    /// Until the connection closes: responses only.
+    Close,
+}
+
+impl Length {
+    /// True when nothing follows the head.
+    pub fn is_empty(self) -> bool {
+        matches!(self, Length::None | Length::Fixed(0))
+    }
+}
+
+/// The length of a request's body.
+pub(super) fn of_request(headers: &HeaderMap, version: Version) -> Result<Length, Refusal> {
+    match (transfer_encoding(headers, version)?, content_length(headers)?) {
+        (true, Some(_)) => Err(Refusal::bad("content-length beside transfer-encoding")),
+        (true, None) => Ok(Length::Chunked),
+        (false, Some(n)) => Ok(Length::Fixed(n)),
+        (false, None) => Ok(Length::None),
+    }
+}
+
+/// The length of the body of a response to a request with `method`.
+pub(super) fn of_response(
+    headers: &HeaderMap,
+    version: Version,
+    status: StatusCode,
+    method: &Method,
+) -> Result<Length, Refusal> {
+    let chunked = transfer_encoding(headers, version)?;
+    let length = content_length(headers)?;
+    if chunked && length.is_some() {
+        return Err(Refusal::bad("content-length beside transfer-encoding"));
+    }
+    let bodiless = status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+        || *method == Method::HEAD
+        || (*method == Method::CONNECT && status.is_success());
+    Ok(match (bodiless, chunked, length) {
+        (true, ..) => Length::None,
+        (false, true, _) => Length::Chunked,
+        (false, false, Some(n)) => Length::Fixed(n),
+        (false, false, None) => Length::Close,
+    })
+}
+
+/// True for exactly one `chunked`; other codings are not implemented.
+fn transfer_encoding(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
+    let Some(value) = single(headers, &header::TRANSFER_ENCODING, "more than one transfer-encoding")? else {
+        return Ok(false);
+    };
+    if version == Version::HTTP_10 {
+        return Err(Refusal::bad("transfer-encoding in HTTP/1.0"));
+    }
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(true);
+    }
+    let mut codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    if codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked")) && !ends_chunked(value) {
+        return Err(Refusal::bad("chunked is not the last transfer coding"));
+    }
+    Err(Refusal { status: 501, why: "transfer coding is not implemented" })
+}
+
+fn ends_chunked(value: &[u8]) -> bool {
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let count = value.split(|b| *b == b',').filter(|coding| is_chunked(coding)).count();
+    count == 1 && value.rsplit(|b| *b == b',').next().is_some_and(is_chunked)
+}
+
+/// The one `content-length`, digits only. Two of them are refused even when they agree.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = single(headers, &header::CONTENT_LENGTH, "more than one content-length")? else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(value).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
+    // 18 digits are always below 2^63, so sums never overflow.
+    match text.filter(|t| t.len() <= 18).and_then(|t| t.parse().ok()) {
+        Some(length) => Ok(Some(length)),
+        None => Err(Refusal::bad("content-length is not a number")),
+    }
+}
+
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    twice: &'static str,
+) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::bad(twice));
+    }
+    Ok(first.map(http::HeaderValue::as_bytes))
+}

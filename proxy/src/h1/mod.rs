@@ -1,0 +1,33 @@
+//! HTTP/1.1, strict, both sides. Bytes in, heads and body frames out, and the other way round; no mesh word here.
+//!
+//! `head` parses and refuses, `framing` decides where a body ends, `read` decodes bodies, `write` encodes, and
+//! `conn` does that over a stream. What is ambiguous is refused: two lengths, bare line feeds, folded lines.
+//! Called by `http` for downstream and upstream connections.
+
+mod conn;
+mod framing;
+mod head;
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use conn::{Conn, Peek};
+pub use framing::Length;
+pub use head::{Limits, Refusal, Request, Response};
+pub use read::Frame;
+pub use write::RequestLine;
+
+/// Why a message could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The other side broke the rules; a server answers with the status.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The stream ended where a message had not.
+    #[error("connection closed inside a message")]
+    Closed,
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
