@@ -1,0 +1,233 @@
+//! Edge cases: pilot killed under load, a broken object among good ones, an edit among many routes, certificates that
+//! live for a minute.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use e2e::client::Ask;
+use e2e::laptop::Laptop;
+use e2e::until::eventually;
+
+/// Requests through the gateway until told to stop; counts answers, keeps the first failure.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    workers: Vec<thread::JoinHandle<Option<String>>>,
+}
+
+impl Load {
+    fn start(mesh: &Laptop, path: &'static str) -> Self {
+        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let to = mesh.http;
+        let workers = (0..2)
+            .map(|_| {
+                let (stop, answers) = (stop.clone(), answers.clone());
+                thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        match Ask::get(path).send(to) {
+                            Ok(reply) if reply.status == 200 => answers.fetch_add(1, Ordering::Relaxed),
+                            Ok(reply) => return Some(reply.to_string()),
+                            Err(error) => return Some(error.to_string()),
+                        };
+                    }
+                    None
+                })
+            })
+            .collect();
+        Load { stop, answers, workers }
+    }
+
+    /// Waits until `count` more requests were answered.
+    fn more(&self, count: usize) {
+        let target = self.answers.load(Ordering::Relaxed) + count;
+        eventually("the load goes on", || {
+            let now = self.answers.load(Ordering::Relaxed);
+            if now >= target || self.workers.iter().any(thread::JoinHandle::is_finished) {
+                Ok(())
+            } else {
+                Err(format!("{now} of {target} answers"))
+            }
+        });
+    }
+
+    /// Ends it; fails if any request failed.
+    fn finish(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            let failure = worker.join().expect("a worker does not panic");
+            assert_eq!(failure, None, "a request failed");
+        }
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// A counter of pilot's metrics, all labels added up.
+fn pilot_counter(mesh: &Laptop, name: &str) -> f64 {
+    let output = mesh.meshctl(&[
+        "exec",
+        "-n",
+        "istio-system",
+        "deploy/istiod",
+        "--",
+        "mesh-samples",
+        "http",
+        "http://127.0.0.1:15014/metrics",
+    ]);
+    let lines = output.stdout.lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+#[test]
+fn pilot_restarts_under_load() {
+    let mesh = Laptop::up(&["bookinfo"]);
+    mesh.apply("bookinfo/networking/destination-rule-all.yaml");
+    mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
+    let load = Load::start(&mesh, "/productpage");
+    load.more(20);
+    mesh.kill("pilot");
+    load.more(50);
+    let connected = || pilot_counter(&mesh, "pilot_xds{");
+    eventually("every proxy is back", || match connected() {
+        n if n >= 7.0 => Ok(()),
+        n => Err(format!("{n} connected")),
+    });
+    load.more(50);
+    load.finish();
+    assert_eq!(
+        pilot_counter(&mesh, "pilot_xds_resources_sent"),
+        0.0,
+        "proxies hold the current versions: nothing is sent"
+    );
+}
+
+#[test]
+fn a_broken_object_among_good_ones() {
+    let mesh = Laptop::up(&["bookinfo"]);
+    mesh.apply("bookinfo/networking/destination-rule-all.yaml");
+    let file = mesh.file(
+        "three.yaml",
+        r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews, subset: v3}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ratings}
+spec:
+  hosts: [ratings]
+  http:
+  - route: [{destination: {host: ratings, subset: v1}}]
+    timeout: soon
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: details}
+spec:
+  hosts: [details]
+  http: [{fault: {abort: {percentage: {value: 100}, httpStatus: 555}}, route: [{destination: {host: details, subset: v1}}]}]
+"#,
+    );
+    let output = mesh.meshctl(&["apply", "-f", &file]);
+    assert!(!output.success, "{output}");
+    let told = format!("{}{}", output.stdout, output.stderr);
+    for part in ["three.yaml:15", "ratings", "spec.http[0].timeout", "soon"] {
+        assert!(told.contains(part), "the message says {part}: {output}");
+    }
+    eventually("the good ones are in force", || {
+        let page = mesh.get("/productpage");
+        let red = page.body.contains("text-red-500");
+        if red && page.body.contains("Error fetching product details") {
+            Ok(())
+        } else {
+            Err(page.to_string())
+        }
+    });
+    assert!(!mesh.ok(&["get", "virtualservices"]).contains("ratings"));
+}
+
+#[test]
+fn an_edit_among_many_routes_keeps_connections() {
+    let mesh = Laptop::up(&["httpbin/httpbin.yaml", "curl"]);
+    let mut text = String::new();
+    for number in 0..300 {
+        text.push_str(&format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: s{number}}}\nspec:\n  hosts: [s{number}.example.com]\n  \
+             ports: [{{number: 80, name: http, protocol: HTTP}}]\n  resolution: STATIC\n  endpoints: [{{address: 10.200.0.1}}]\n\
+             ---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: s{number}}}\nspec:\n  hosts: [s{number}.example.com]\n  \
+             http: [{{directResponse: {{status: 204}}}}]\n"
+        ));
+    }
+    mesh.apply_text("many.yaml", &text);
+    let status = |host: &str, want: &str| {
+        let url = format!("http://{host}/");
+        eventually("the route is in force", || {
+            let output = mesh.exec("curl", "curl", &["mesh-samples", "http", "-v", &url]);
+            let told = format!("{}{}", output.stdout, output.stderr);
+            if told.contains(want) { Ok(()) } else { Err(output.to_string()) }
+        });
+    };
+    status("s299.example.com", "204");
+    let ask = ["mesh-samples", "http", "http://httpbin:8000/get"];
+    for _ in 0..10 {
+        assert!(mesh.exec("curl", "curl", &ask).success);
+    }
+    let opened = || {
+        let text = mesh.metrics("curl");
+        let cluster = "cluster_name=\"outbound|8000||httpbin.default.svc.cluster.local\"";
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("envoy_cluster_upstream_cx_total{") && line.contains(cluster));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .unwrap_or_else(|| panic!("no counter in {text}"))
+    };
+    let before = opened();
+    mesh.apply_text(
+        "edit.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: s7}\nspec:\n  hosts: [s7.example.com]\n  \
+         http: [{directResponse: {status: 418}}]\n",
+    );
+    status("s7.example.com", "418");
+    for _ in 0..10 {
+        assert!(mesh.exec("curl", "curl", &ask).success);
+    }
+    assert_eq!(opened(), before, "connections to a cluster that did not change are kept");
+}
+
+#[test]
+fn certificates_rotate_under_load() {
+    let short = "defaultConfig:\n  proxyMetadata:\n    SECRET_TTL: 60s";
+    let mesh = Laptop::up_with(short, &["bookinfo"]);
+    let pod = mesh.pods("app=details").remove(0);
+    let serial = || -> String {
+        let table = mesh.ok(&["proxy-config", "secret", &pod, "-o", "json"]);
+        let json: serde_json::Value = serde_json::from_str(&table).unwrap_or_default();
+        json.to_string()
+    };
+    eventually("the mesh answers", || match mesh.get("/productpage").status {
+        200 => Ok(()),
+        other => Err(other),
+    });
+    let first = serial();
+    let load = Load::start(&mesh, "/productpage");
+    // Half of a minute, with jitter: wait for it twice.
+    let second = eventually_slowly("a new certificate", serial, &first);
+    eventually_slowly("another one", serial, &second);
+    load.more(20);
+    load.finish();
+}
+
+/// Waits up to two minutes for an answer that is not `old`.
+fn eventually_slowly(what: &str, ask: impl Fn() -> String, old: &str) -> String {
+    for _ in 0..240 {
+        let now = ask();
+        if now != old {
+            return now;
+        }
+        thread::sleep(std::time::Duration::from_millis(500));
+    }
+    panic!("{what}: not within two minutes");
+}

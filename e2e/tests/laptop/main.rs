@@ -1,0 +1,10 @@
+//! The documented tasks on a laptop mesh, each with its documented outcome, driven through `meshctl` and HTTP only.
+//! One test program, so that the harness is linked once; one mesh per test, so that none sees another's objects.
+
+mod edges;
+mod ingress;
+mod lifecycle;
+mod routing;
+mod security;
+mod tcp;
+mod telemetry;
