@@ -98,6 +98,12 @@ impl<T> Clone for Reader<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader(version {})", self.seen.get())
+    }
+}
+
 impl<T> Reader<T> {
     /// The current value, borrowed: one atomic load when nothing changed.
     pub fn get(&mut self) -> &Arc<T> {

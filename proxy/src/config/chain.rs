@@ -121,6 +121,13 @@ pub struct H2Options {
     pub connection_window: u32,
 }
 
+impl Default for H2Options {
+    /// As Envoy 1.40 without `http2_protocol_options`: 1024 streams, 16 MiB and 24 MiB of window.
+    fn default() -> Self {
+        H2Options { max_concurrent_streams: 1024, stream_window: 16 << 20, connection_window: 24 << 20 }
+    }
+}
+
 /// `forward_client_cert_details` with the details that are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ForwardClientCert {

@@ -121,3 +121,29 @@ pub struct ServiceIdentity {
     pub name: Arc<str>,
     pub namespace: Arc<str>,
 }
+
+impl Default for ClusterSettings {
+    /// A cluster without endpoints, with Envoy's defaults.
+    fn default() -> Self {
+        ClusterSettings {
+            discovery: Discovery::Static,
+            balance: Balance::RoundRobin,
+            connect_timeout: Duration::from_secs(5),
+            tls_matches: Vec::new(),
+            tls: None,
+            http: UpstreamHttp::Http1,
+            h2: H2Options::default(),
+            idle_timeout: Duration::from_secs(3600),
+            max_connection_duration: Duration::ZERO,
+            max_requests_per_connection: 0,
+            bind: None,
+            keepalive: None,
+            tcp_peer_exchange: false,
+            service: None,
+            preserve_header_case: false,
+            panic_threshold: 50,
+            dns_refresh: Duration::from_secs(5),
+            locality_weighted: false,
+        }
+    }
+}

@@ -197,7 +197,13 @@ pub struct Mirror {
 #[derive(Clone, Debug)]
 pub enum HashPolicy {
     Header(http::HeaderName),
-    Cookie { name: Arc<str>, ttl: Option<Duration>, path: Arc<str> },
+    Cookie {
+        name: Arc<str>,
+        ttl: Option<Duration>,
+        path: Arc<str>,
+        /// `SameSite=Strict` and the like; an empty value is written without `=`.
+        attributes: Vec<(Arc<str>, Arc<str>)>,
+    },
     SourceIp,
     Query(Arc<str>),
 }

@@ -1,0 +1,138 @@
+//! One list of usable endpoints and the rules to choose from it.
+
+use std::cmp::Ordering as Order;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::HashTable;
+use crate::config::{Balance, Endpoint};
+use crate::dice::Dice;
+
+/// Usable endpoints of a priority or of one of its localities, with the turn it is.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
+    /// Share among the lists of the priority.
+    pub(super) share: u64,
+    pub(super) table: Option<Arc<HashTable>>,
+    /// Sums of the weights up to each endpoint; empty where all weigh the same.
+    sums: Vec<u64>,
+    turn: usize,
+    queue: BinaryHeap<Due>,
+}
+
+/// An endpoint's next turn in weighted round robin (earliest deadline first).
+#[derive(Debug)]
+struct Due {
+    at: f64,
+    order: u64,
+    index: usize,
+}
+
+impl List {
+    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, share: u64, table: Option<Arc<HashTable>>, dice: &mut Dice) -> Self {
+        let alike = endpoints.windows(2).all(|two| two[0].weight == two[1].weight);
+        let mut sum = 0;
+        let mut sums = Vec::new();
+        let mut queue = BinaryHeap::new();
+        if !alike {
+            for (index, endpoint) in endpoints.iter().enumerate() {
+                let weight = u64::from(endpoint.weight.max(1));
+                sum += weight;
+                sums.push(sum);
+                // A random start keeps many proxies from marching in step.
+                let start = dice.below(1 << 20) as f64 / f64::from(1 << 20);
+                queue.push(Due { at: start / weight as f64, order: index as u64, index });
+            }
+        }
+        let turn = dice.below(endpoints.len() as u64) as usize;
+        List { endpoints, share, table, sums, turn, queue }
+    }
+
+    /// One endpoint by the rule, or `None` for an empty list.
+    pub(super) fn choose(&mut self, balance: Balance, hash: Option<u64>, dice: &mut Dice) -> Option<&Arc<Endpoint>> {
+        if self.endpoints.is_empty() {
+            return None;
+        }
+        let index = match balance {
+            Balance::RoundRobin => self.next_turn(),
+            Balance::LeastRequest { choices } => self.least_busy(choices, dice),
+            Balance::Random | Balance::Provided => dice.below(self.endpoints.len() as u64) as usize,
+            Balance::RingHash { .. } | Balance::Maglev { .. } => match &self.table {
+                Some(table) => table.find(hash.unwrap_or_else(|| dice.next())),
+                None => 0,
+            },
+        };
+        self.endpoints.get(index)
+    }
+
+    fn next_turn(&mut self) -> usize {
+        match self.queue.pop() {
+            Some(due) => {
+                let weight = f64::from(self.endpoints[due.index].weight.max(1));
+                self.queue.push(Due { at: due.at + 1.0 / weight, ..due });
+                due.index
+            }
+            None => {
+                let index = self.turn % self.endpoints.len();
+                self.turn = index + 1;
+                index
+            }
+        }
+    }
+
+    /// The least busy of a few drawn by weight, busy relative to the weight.
+    fn least_busy(&self, choices: u32, dice: &mut Dice) -> usize {
+        let busy = |index: usize| {
+            let endpoint = &self.endpoints[index];
+            let active = endpoint.state.active.load(Ordering::Relaxed);
+            (f64::from(active) + 1.0) / if self.sums.is_empty() { 1.0 } else { f64::from(endpoint.weight.max(1)) }
+        };
+        if self.endpoints.len() == 2 && self.sums.is_empty() {
+            // Two draws of two would often compare an endpoint with itself.
+            let first = (dice.next() & 1) as usize;
+            return if busy(1 - first) < busy(first) { 1 - first } else { first };
+        }
+        let mut best = self.draw(dice);
+        for _ in 1..choices.max(1) {
+            let other = self.draw(dice);
+            if self.active(other) < self.active(best) {
+                best = other;
+            }
+        }
+        best
+    }
+
+    fn active(&self, index: usize) -> u32 {
+        self.endpoints[index].state.active.load(Ordering::Relaxed)
+    }
+
+    fn draw(&self, dice: &mut Dice) -> usize {
+        match self.sums.last() {
+            Some(total) => {
+                let at = dice.below(*total);
+                self.sums.partition_point(|sum| *sum <= at)
+            }
+            None => dice.below(self.endpoints.len() as u64) as usize,
+        }
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Order::Equal
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    /// The heap gives the greatest: earlier is greater.
+    fn cmp(&self, other: &Self) -> Order {
+        other.at.total_cmp(&self.at).then(other.order.cmp(&self.order))
+    }
+}
