@@ -5,5 +5,8 @@
 
 pub mod client;
 pub mod laptop;
+pub mod origin;
+pub mod planes;
+pub mod process;
 pub mod programs;
 pub mod until;

@@ -1,0 +1,145 @@
+//! Origins that say what they were asked: small HTTP/1.1 servers on loopback, independent of the code under test.
+//! The answer is JSON: name, method, path, headers and body of the request. Some paths behave on purpose:
+//! `/status/N` answers N, `/slow/MS` waits, `/reset` closes without an answer, `/flaky/N` fails N times with 503 per
+//! value of `x-key` and `x-plane`.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A running origin. It lives as long as the test program.
+#[derive(Clone)]
+pub struct Origin {
+    pub name: String,
+    pub address: SocketAddr,
+}
+
+#[derive(Default)]
+struct State {
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+/// Starts one.
+///
+/// # Panics
+/// When there is no free port.
+pub fn start(name: &str) -> Origin {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let (owned, state) = (name.to_string(), Arc::new(State::default()));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (name, state) = (owned.clone(), state.clone());
+            thread::spawn(move || {
+                // A client that goes away is no failure of the origin.
+                serve(&name, &state, stream).ok();
+            });
+        }
+    });
+    Origin { name: name.into(), address }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+fn serve(name: &str, state: &State, stream: TcpStream) -> io::Result<()> {
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = read(&mut reader)? {
+        let Some((status, body)) = answer(name, state, &request) else { return Ok(()) };
+        let length = if request.method == "HEAD" || status == 204 { 0 } else { body.len() };
+        let mut head =
+            format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nx-origin: {name}\r\n");
+        if status != 204 {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        let mut all = head.into_bytes();
+        all.extend_from_slice(&body.as_bytes()[..length]);
+        writer.write_all(&all)?;
+    }
+    Ok(())
+}
+
+fn answer(name: &str, state: &State, request: &Request) -> Option<(u16, String)> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let number = || parts.get(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or_default();
+    let mut status = 200;
+    match parts[0] {
+        "status" => status = number() as u16,
+        "slow" => thread::sleep(Duration::from_millis(number().min(5000))),
+        "reset" => return None,
+        "flaky" => {
+            let key = request
+                .headers
+                .iter()
+                .find(|(n, _)| n == "x-key")
+                .map(|(_, v)| v.clone())
+                .unwrap_or_default();
+            let mut failures = state.failures.lock().expect("no test panics while it holds this");
+            let failed = failures.entry(key).or_default();
+            if u64::from(*failed) < number() {
+                *failed += 1;
+                status = 503;
+            }
+        }
+        _ => {}
+    }
+    let body = serde_json::json!({
+        "origin": name,
+        "method": request.method,
+        "path": request.path,
+        "headers": request.headers,
+        "body": String::from_utf8_lossy(&request.body),
+    });
+    Some((status, body.to_string()))
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let method = words.next().unwrap_or_default().to_string();
+    let path = words.next().unwrap_or_default().to_string();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
+    }
+    let find = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let mut body = Vec::new();
+    if let Some(length) = find("content-length").and_then(|v| v.parse().ok()) {
+        body.resize(length, 0);
+        reader.read_exact(&mut body)?;
+    } else if find("transfer-encoding").is_some() {
+        body = read_chunks(reader)?;
+    }
+    Ok(Some(Request { method, path, headers, body }))
+}
+
+fn read_chunks(reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
+        let mut chunk = vec![0; size + 2];
+        reader.read_exact(&mut chunk)?;
+        if size == 0 {
+            return Ok(body);
+        }
+        body.extend_from_slice(&chunk[..size]);
+    }
+}
