@@ -128,6 +128,32 @@ impl Kind {
         matches!(self, Kind::Cluster | Kind::Listener)
     }
 
+    /// The kind whose resources come unasked with those of this kind: virtual hosts follow their route configuration.
+    /// (A client cannot name them in advance, and Envoy takes them without having asked for them one by one.)
+    pub const fn child(self) -> Option<Kind> {
+        match self {
+            Kind::Route => Some(Kind::VirtualHost),
+            _ => None,
+        }
+    }
+
+    /// The reverse of [`Kind::child`].
+    pub const fn parent(self) -> Option<Kind> {
+        match self {
+            Kind::VirtualHost => Some(Kind::Route),
+            _ => None,
+        }
+    }
+
+    /// For a kind that follows another: the name of the resource that `name` belongs to. A virtual host is called
+    /// `route configuration/host:port`; the route configuration's own name may contain slashes.
+    pub fn parent_of(self, name: &str) -> Option<&str> {
+        match self {
+            Kind::VirtualHost => name.rsplit_once('/').map(|(parent, _)| parent),
+            _ => None,
+        }
+    }
+
     /// Whether a subscription that names nothing asks for everything.
     pub const fn has_wildcard(self) -> bool {
         matches!(self, Kind::Cluster | Kind::Listener | Kind::NameTable | Kind::Workload)
@@ -152,6 +178,7 @@ mod tests {
             assert_eq!(Kind::from_short(kind.short()), Some(kind));
             assert!(!kind.message_name().is_empty());
         }
+        assert_eq!(Kind::VirtualHost.parent_of("http.8080/a.b:80"), Some("http.8080"));
         assert!(Kind::Cluster < Kind::Endpoints && Kind::Endpoints < Kind::Listener);
         assert_eq!(Kind::from_type_url("type.googleapis.com/x.Y"), None);
     }

@@ -11,6 +11,7 @@
 //! message into JSON and back.
 
 pub mod csr;
+pub mod delta;
 pub mod kind;
 pub mod nds;
 pub mod node;
@@ -18,6 +19,7 @@ pub mod peer;
 pub mod reflect;
 pub mod reject;
 pub mod resource;
+pub mod sotw;
 pub mod spiffe;
 pub mod structs;
 
