@@ -57,7 +57,10 @@ mod tests {
 
     #[test]
     fn a_seed_repeats() {
-        let draw = |seed| { let mut d = Dice::new(seed); (0..4).map(|_| d.next()).collect::<Vec<_>>() };
+        let draw = |seed| {
+            let mut d = Dice::new(seed);
+            (0..4).map(|_| d.next()).collect::<Vec<_>>()
+        };
         assert_eq!(draw(0), draw(0));
         assert_ne!(draw(0), draw(1));
     }

@@ -18,6 +18,7 @@ pub mod filter;
 pub mod h1;
 pub mod http;
 pub mod io;
+pub mod listen;
 pub mod observe;
 pub mod pool;
 pub mod router;

@@ -52,7 +52,8 @@ impl Limits {
         if max == u32::MAX {
             return Some(Permit { held: None });
         }
-        let taken = now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < max).then_some(now + 1));
+        let taken =
+            now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < max).then_some(now + 1));
         if taken.is_err() {
             match limit {
                 Limit::Connections => &self.overflow_connections,

@@ -161,7 +161,11 @@ impl Outliers {
             if until > now {
                 ejected += 1;
                 next = if next == 0 { until } else { until.min(next) };
-            } else if state.ejected_until.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            } else if state
+                .ejected_until
+                .compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+            {
                 state.returned.store(now, Ordering::Relaxed);
                 reset(state);
             }

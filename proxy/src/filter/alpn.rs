@@ -6,7 +6,11 @@ use super::{AlpnOverride, Filter};
 use crate::config::{Cluster, UpstreamHttp};
 
 /// The list that replaces the cluster's own, if the chain overrides it for this cluster and downstream version.
-pub fn alpn<'a>(filters: &'a [Filter], cluster: &Cluster, downstream: http::Version) -> Option<&'a [Arc<str>]> {
+pub fn alpn<'a>(
+    filters: &'a [Filter],
+    cluster: &Cluster,
+    downstream: http::Version,
+) -> Option<&'a [Arc<str>]> {
     let over = filters.iter().find_map(|filter| match filter {
         Filter::Alpn(over) => Some(over),
         _ => None,

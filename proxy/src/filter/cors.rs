@@ -2,8 +2,8 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    HeaderName, ORIGIN,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, ORIGIN,
 };
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -54,7 +54,9 @@ fn credentials(cors: &Cors, headers: &mut HeaderMap) {
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) && !text.is_empty() {
+    if let Ok(value) = HeaderValue::from_str(text)
+        && !text.is_empty()
+    {
         headers.insert(name, value);
     }
 }
@@ -91,7 +93,8 @@ mod tests {
 
     #[test]
     fn preflights() {
-        let answer = ask(&cors(true), Method::OPTIONS, "http://a", true).expect("a preflight of an allowed origin");
+        let answer =
+            ask(&cors(true), Method::OPTIONS, "http://a", true).expect("a preflight of an allowed origin");
         assert_eq!(answer.len(), 4, "{answer:?}");
         assert_eq!(answer[ACCESS_CONTROL_ALLOW_METHODS], "GET,POST");
         assert!(ask(&cors(true), Method::GET, "http://a", true).is_none());

@@ -98,7 +98,8 @@ mod tests {
             upstream_cluster: None,
         };
         let headers = HeaderMap::new();
-        let head = Head { method: &Method::GET, scheme: "http", authority: "a", path: "/", headers: &headers };
+        let head =
+            Head { method: &Method::GET, scheme: "http", authority: "a", path: "/", headers: &headers };
         let mut dice = Dice::new(3);
         let hits = (0..10_000).filter(|_| inject(&fault, &head, None, &mut dice).abort.is_some()).count();
         assert!((900..1100).contains(&hits), "{hits}");

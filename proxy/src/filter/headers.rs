@@ -90,8 +90,10 @@ mod tests {
     }
 
     fn lines(headers: &HeaderMap) -> Vec<String> {
-        let mut lines: Vec<_> =
-            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or("?"))).collect();
+        let mut lines: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or("?")))
+            .collect();
         lines.sort();
         lines
     }
@@ -113,7 +115,10 @@ mod tests {
             op("gone", "back", AppendAction::AppendOrAdd),
         ];
         apply(&[HeaderName::from_static("gone")], &set, &mut headers, &mut |_| None);
-        assert_eq!(lines(&headers), ["a: 0", "a: 1", "b: 0", "c: 1", "d: 1", "gone: back", "new-a: 1", "new-b: 1"]);
+        assert_eq!(
+            lines(&headers),
+            ["a: 0", "a: 1", "b: 0", "c: 1", "d: 1", "gone: back", "new-a: 1", "new-b: 1"]
+        );
     }
 
     #[test]

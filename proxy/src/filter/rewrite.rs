@@ -17,7 +17,9 @@ pub fn rewrite(to: &ForwardTo, path: &mut String, authority: &mut String, header
     let host = match (share, &rewrite.host) {
         (Some(host), _) => Some(host.to_owned()),
         (None, HostRewrite::Literal(host)) => Some(host.to_string()),
-        (None, HostRewrite::Header(name)) => headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned),
+        (None, HostRewrite::Header(name)) => {
+            headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+        }
         (None, HostRewrite::Keep | HostRewrite::Auto) => None,
     };
     if let Some(host) = host.filter(|host| !host.is_empty()) {
@@ -40,7 +42,10 @@ pub fn finish_host(to: &ForwardTo, hostname: &str, authority: &mut String, heade
 }
 
 fn replace_host(host: String, keep_old: bool, authority: &mut String, headers: &mut HeaderMap) {
-    if keep_old && !authority.is_empty() && let Ok(old) = HeaderValue::from_str(authority) {
+    if keep_old
+        && !authority.is_empty()
+        && let Ok(old) = HeaderValue::from_str(authority)
+    {
         headers.append(FORWARDED_HOST, old);
     }
     *authority = host;

@@ -56,7 +56,12 @@ pub fn request_steps(filters: &[Filter], decision: &Decision, head: &Head<'_>, d
 
 /// The response side: CORS marks. `origin` is the request's `Origin`; `cors` comes from [`cors_of`], kept by the
 /// pipeline while the request is under way.
-pub fn respond(filters: &[Filter], cors: Option<&Cors>, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
+pub fn respond(
+    filters: &[Filter],
+    cors: Option<&Cors>,
+    origin: Option<&HeaderValue>,
+    response: &mut HeaderMap,
+) {
     let on = filters.iter().any(|filter| matches!(filter, Filter::Cors));
     if let (true, Some(cors), Some(origin)) = (on, cors, origin) {
         cors::mark(cors, origin, response);

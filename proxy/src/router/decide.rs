@@ -9,13 +9,21 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::{Decision, ForwardTo, Head, host, matching, redirect, split};
-use crate::config::{Action, ClusterSlot, Config, Forward, HttpChain, RouteSource, RouteTable, Rule, Target, VirtualHost};
+use crate::config::{
+    Action, ClusterSlot, Config, Forward, HttpChain, RouteSource, RouteTable, Rule, Target, VirtualHost,
+};
 use crate::dice::Dice;
 use crate::fail::Failure;
 use crate::observe::Conn;
 
 /// What happens to the request.
-pub fn decide(config: &Config, chain: &HttpChain, _conn: &Conn, head: &Head<'_>, dice: &mut Dice) -> Decision {
+pub fn decide(
+    config: &Config,
+    chain: &HttpChain,
+    _conn: &Conn,
+    head: &Head<'_>,
+    dice: &mut Dice,
+) -> Decision {
     let Some(table) = table_of(config, chain) else {
         return fail(Failure::NoRoute, None, Some(chain.route_name.clone()));
     };
@@ -75,7 +83,13 @@ pub(super) fn act(config: &Config, place: Place<'_>, head: &Head<'_>, dice: &mut
     }
 }
 
-fn forward_to(config: &Config, place: Place<'_>, forward: &Forward, head: &Head<'_>, dice: &mut Dice) -> Decision {
+fn forward_to(
+    config: &Config,
+    place: Place<'_>,
+    forward: &Forward,
+    head: &Head<'_>,
+    dice: &mut Dice,
+) -> Decision {
     let Place { table, host, rule } = place;
     let missing = |name: Arc<str>| match fail(Failure::NoCluster, Some(rule), Some(name)) {
         Decision::Fail { failure, rule, missing, .. } => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Cluster, Rule, RouteTable, VirtualHost};
+use crate::config::{Cluster, RouteTable, Rule, VirtualHost};
 use crate::fail::Failure;
 
 /// The part of a request that routing looks at. Borrowed from the codec.

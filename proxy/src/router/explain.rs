@@ -37,7 +37,13 @@ pub struct Explanation {
 }
 
 /// Decides, and tells why.
-pub fn explain(config: &Config, chain: &HttpChain, conn: &Conn, head: &Head<'_>, dice: &mut Dice) -> Explanation {
+pub fn explain(
+    config: &Config,
+    chain: &HttpChain,
+    conn: &Conn,
+    head: &Head<'_>,
+    dice: &mut Dice,
+) -> Explanation {
     let decision = decide(config, chain, conn, head, dice);
     let table = super::decide::table_of(config, chain);
     let host = table.and_then(|table| host::find_host(table, head.authority));

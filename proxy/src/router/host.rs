@@ -93,7 +93,13 @@ mod tests {
     fn table(domains: &[&str], ignore_port: bool) -> RouteTable {
         let hosts = domains
             .iter()
-            .map(|domain| Arc::new(VirtualHost { domains: vec![(*domain).into()], name: (*domain).into(), ..Default::default() }))
+            .map(|domain| {
+                Arc::new(VirtualHost {
+                    domains: vec![(*domain).into()],
+                    name: (*domain).into(),
+                    ..Default::default()
+                })
+            })
             .collect();
         let mut table = RouteTable { hosts, ignore_port, ..Default::default() };
         assert!(table.index().is_empty());
@@ -133,8 +139,13 @@ mod tests {
 
     #[test]
     fn domains_named_twice_are_told() {
-        let host = |d: &[&str]| Arc::new(VirtualHost { domains: d.iter().map(|d| (*d).into()).collect(), ..Default::default() });
-        let mut table = RouteTable { hosts: vec![host(&["a", "*", "*.c"]), host(&["A", "*", "*.C", "b"])], ..Default::default() };
+        let host = |d: &[&str]| {
+            Arc::new(VirtualHost { domains: d.iter().map(|d| (*d).into()).collect(), ..Default::default() })
+        };
+        let mut table = RouteTable {
+            hosts: vec![host(&["a", "*", "*.c"]), host(&["A", "*", "*.C", "b"])],
+            ..Default::default()
+        };
         assert_eq!(table.index(), ["A", "*", "*.C"]);
         assert_eq!(table.exact["a"], 0);
     }

@@ -109,7 +109,8 @@ fn query_matches(want: &[QueryMatch], path: &str) -> bool {
     want.is_empty() || {
         let query = path.split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or("");
-        want.iter().all(|one| query_value(query, &one.name).is_some_and(|value| fits(one.rule.as_ref(), &value)))
+        want.iter()
+            .all(|one| query_value(query, &one.name).is_some_and(|value| fits(one.rule.as_ref(), &value)))
     }
 }
 

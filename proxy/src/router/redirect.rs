@@ -57,7 +57,9 @@ pub(crate) fn rewritten(rewrite: &PathRewrite, matched: &PathMatch, path: &str) 
         PathRewrite::Regex(regex, with) => regex.replace_all(bare, with.as_ref()).into_owned(),
         PathRewrite::Prefix(prefix) => {
             let rest = match matched {
-                PathMatch::Prefix { text, .. } | PathMatch::Element { text, .. } => bare.get(text.len()..).unwrap_or(""),
+                PathMatch::Prefix { text, .. } | PathMatch::Element { text, .. } => {
+                    bare.get(text.len()..).unwrap_or("")
+                }
                 _ => "",
             };
             format!("{prefix}{rest}")
@@ -101,7 +103,12 @@ mod tests {
             (full("/new"), "a", "/old?q=1", "http://a/new?q=1"),
             (full("/new?z"), "a", "/old?q=1", "http://a/new?z"),
             (Redirect { strip_query: true, ..full("/new") }, "a", "/old?q=1", "http://a/new"),
-            (Redirect { path: PathRewrite::Prefix("/n/".into()), ..redirect() }, "a", "/o/x?q", "http://a/n/x?q"),
+            (
+                Redirect { path: PathRewrite::Prefix("/n/".into()), ..redirect() },
+                "a",
+                "/o/x?q",
+                "http://a/n/x?q",
+            ),
         ];
         let headers = HeaderMap::new();
         for (redirect, authority, path, want) in cases {
@@ -113,7 +120,8 @@ mod tests {
     #[test]
     fn rewrites() {
         let exact = PathMatch::Exact { text: "/a".into(), ignore_case: false };
-        let regex = PathRewrite::Regex(regex::Regex::new("/v([0-9]+)/(.*)").expect("pattern"), "/$2/${1}".into());
+        let regex =
+            PathRewrite::Regex(regex::Regex::new("/v([0-9]+)/(.*)").expect("pattern"), "/$2/${1}".into());
         let to = |text: &str| PathRewrite::Prefix(text.into());
         for (rewrite, matched, path, want) in [
             (to("/b"), &prefix("/a"), "/ac?d#e", Some("/bc?d#e")),

@@ -1,0 +1,64 @@
+//! Accepting: one task per listening socket, none of which serves anything.
+//!
+//! In: a listening socket. Out: connections handed to the workers. The new descriptor is not registered with this
+//! thread's runtime, so that the worker's runtime may own it. Ends when its stop signal comes; the socket closes
+//! with it. Runs out of descriptors without spinning.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socket2::{SockAddr, Socket};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use super::place::Places;
+
+/// Accepts until `stop` resolves. `name` is the listener that owns the socket now; it may change under way.
+pub(super) async fn run(
+    socket: Socket,
+    name: Arc<Mutex<Arc<str>>>,
+    places: Arc<Places>,
+    mut stop: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    // Sound here: the socket owns its descriptor and is owned by the `AsyncFd`. Its successor needs unsafe code.
+    #[allow(deprecated)]
+    let socket = AsyncFd::new(socket)?;
+    loop {
+        let mut ready = tokio::select! {
+            ready = socket.readable() => ready?,
+            _ = &mut stop => return Ok(()),
+        };
+        match ready.try_io(|socket| socket.get_ref().accept()) {
+            Ok(Ok((accepted, peer))) => hand_over(accepted, peer, &name, &places),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Ok(Err(error)) => {
+                // Out of descriptors, most likely: breathe, or this loop eats a core.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(_would_block) => {}
+        }
+    }
+}
+
+fn hand_over(accepted: Socket, peer: SockAddr, name: &Mutex<Arc<str>>, places: &Places) {
+    let prepared = move || {
+        accepted.set_nonblocking(true)?;
+        accepted.set_tcp_nodelay(true)?;
+        let local = accepted.local_addr()?.as_socket();
+        let socket: std::net::TcpStream = accepted.into();
+        Ok::<_, io::Error>((socket, local))
+    };
+    match (prepared(), peer.as_socket()) {
+        (Ok((socket, Some(local))), Some(peer)) => {
+            let listener = name.lock().clone();
+            if !places.place(socket, listener, peer, local) {
+                tracing::debug!(%peer, "a connection came when no worker took any");
+            }
+        }
+        (Err(error), _) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+        _ => {}
+    }
+}
