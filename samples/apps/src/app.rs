@@ -5,7 +5,7 @@
 use crate::bookinfo::{details, productpage, ratings, ratings_db, reviews};
 use crate::client::{fetch, load, request, tcp};
 use crate::net::Listen;
-use crate::{grpc, helloworld, httpbin, tcp_echo, tls_echo};
+use crate::{grpc, helloworld, httpbin, spans, tcp_echo, tls_echo};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
@@ -41,6 +41,8 @@ enum Program {
     TlsEcho(tls_echo::TlsEchoArgs),
     /// A gRPC service: echo.Echo/Say
     GrpcEcho(grpc::GrpcEchoArgs),
+    /// Collects spans in Zipkin's format and prints them
+    Spans(spans::SpansArgs),
     /// Calls grpc-echo
     GrpcCall(grpc::GrpcCallArgs),
     /// One HTTP request, with curl's flags and exit statuses
@@ -77,6 +79,7 @@ impl Cli {
             Program::TcpEcho(args) => tcp_echo::run(args).await,
             Program::TlsEcho(args) => tls_echo::run(args).await,
             Program::GrpcEcho(args) => grpc::run(args).await,
+            Program::Spans(args) => spans::run(args).await,
             Program::GrpcCall(args) => return grpc::call(args).await,
             Program::Http(args) => return request::run(args).await,
             Program::Fetch(args) => return fetch::run(args).await,

@@ -20,5 +20,6 @@ pub mod grpc;
 pub mod helloworld;
 pub mod httpbin;
 pub mod net;
+pub mod spans;
 pub mod tcp_echo;
 pub mod tls_echo;

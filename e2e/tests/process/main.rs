@@ -1,0 +1,4 @@
+//! pilot, proxies and others' clients as processes on loopback.
+
+mod grpc;
+mod session;
