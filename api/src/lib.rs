@@ -39,6 +39,7 @@ pub mod selector;
 pub mod telemetry;
 pub mod text;
 pub mod time;
+pub mod valid;
 pub mod yaml;
 
 pub use finding::{Code, Finding, Findings, Severity};
@@ -49,3 +50,4 @@ pub use parse::{Parsed, parse, parse_in};
 pub use path::FieldPath;
 pub use port::Protocol;
 pub use time::{Duration, Time};
+pub use valid::{Check, Valid};

@@ -17,6 +17,7 @@ spec! {
         /// Excludes `well_known_ca_certificates`.
         ca_certificate_refs: Vec<LocalObjectReference>,
         /// `System`.
+        #[serde(rename = "wellKnownCACertificates")]
         well_known_ca_certificates: Option<String>,
         /// Server name, and the name that the certificate must have.
         hostname: String,
