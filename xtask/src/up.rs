@@ -41,8 +41,8 @@ pub(crate) fn build(profile: &str) -> Result<()> {
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     let equipment = equip::fetch()?;
     build("dist")?;
-    let mut bench = Command::new(sh::target_dir().join("dist/mesh-samples"));
-    bench.arg("bench").args(args).env("MESH_ENVOY", equipment.envoy);
-    bench.env("MESH_PROXY", sh::target_dir().join("dist/proxy"));
+    sh::run(sh::cargo().args(["build", "-p", "e2e", "--bin", "bench"]))?;
+    let mut bench = Command::new(sh::target_dir().join("debug/bench"));
+    bench.args(args).env("MESH_ENVOY", equipment.envoy).env("MESH_BIN_DIR", sh::target_dir().join("dist"));
     sh::run(&mut bench)
 }
