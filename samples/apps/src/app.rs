@@ -41,7 +41,7 @@ enum Program {
     TlsEcho(tls_echo::TlsEchoArgs),
     /// A gRPC service: echo.Echo/Say
     GrpcEcho(grpc::GrpcEchoArgs),
-    /// Collects spans in Zipkin's format and prints them
+    /// Collects Zipkin spans and writes each as a line of JSON
     Spans(spans::SpansArgs),
     /// Calls grpc-echo
     GrpcCall(grpc::GrpcCallArgs),

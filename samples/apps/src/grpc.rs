@@ -35,7 +35,7 @@ pub struct Heard {
 #[derive(Args)]
 pub struct GrpcEchoArgs {
     /// TCP port to listen on
-    #[arg(long, default_value_t = 7070)]
+    #[arg(default_value_t = 7070)]
     port: u16,
     /// What it says its version is
     #[arg(long, env = "SERVICE_VERSION", default_value = "unknown")]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Args)]
 pub struct HelloArgs {
     /// TCP port to listen on
-    #[arg(long, default_value_t = 5000)]
+    #[arg(default_value_t = 5000)]
     port: u16,
     /// What it says its version is
     #[arg(long, env = "SERVICE_VERSION", default_value = "unknown")]

@@ -3,8 +3,8 @@
 //! ```text
 //!  main -> app (one subcommand per program)
 //!            |-- bookinfo   productpage -> details, reviews -> ratings -> ratings-db
-//!            |-- httpbin, helloworld, tcp-echo, tls-echo, grpc-echo     servers
-//!            `-- http, fetch, tcp, load, grpc-call                      clients
+//!            |-- httpbin, helloworld, tcp-, tls-, grpc-echo, spans   servers
+//!            `-- http, fetch, tcp, load, grpc-call                   clients
 //!                     all of them on
 //!          net (serve, call, reply, access, tls)
 //! ```

@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Args)]
 pub struct TlsEchoArgs {
     /// TCP port to listen on
-    #[arg(long, default_value_t = 8443)]
+    #[arg(default_value_t = 8443)]
     port: u16,
     /// PEM file with the certificate chain
     #[arg(long, env = "TLS_CERT", requires = "key")]

@@ -150,7 +150,7 @@ fn calls(view: &View) -> String {
         let took = part.took.as_secs_f64();
         let took = if took < 1.0 { format!("{:.0} ms", took * 1e3) } else { format!("{took:.1} s") };
         let (service, status) = (part.service, part.status.as_u16());
-        format!("<span class=\"chip {state}\"><b>{service}</b> {status} <i>{took}</i></span>")
+        format!("<span class=\"chip {state}\"><b>{service}</b> {status} &middot; <i>{took}</i></span>")
     };
     format!(
         "<span class=\"chip\"><b>productpage</b> <i>{}</i></span><span class=\"arrow\">&rarr;</span>{}{}",

@@ -143,23 +143,26 @@ impl Run<'_> {
             let limit = self.args.request.limit().unwrap_or(Duration::from_secs(60));
             let work = self.one(&mut link);
             let got = timeout(limit, work).await.unwrap_or(Err(CallError::Timeout(limit)));
-            let took = begun.elapsed();
-            let mut stats = self.stats.borrow_mut();
-            match got {
-                Ok((status, bytes)) => {
-                    *stats.statuses.entry(status).or_default() += 1;
-                    stats.bytes += bytes;
-                    stats.all.record(took);
-                    stats.recent.record(took);
-                }
-                Err(cause) => {
-                    *stats.errors.entry(cause.kind()).or_default() += 1;
-                    drop(stats);
-                    link = None;
-                    // A server that refuses connections must not make this a busy loop.
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+            let failed = got.is_err();
+            self.note(got, begun.elapsed());
+            if failed {
+                link = None;
+                // A server that refuses connections must not make this a busy loop.
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
+        }
+    }
+
+    fn note(&self, got: Result<(u16, u64), CallError>, took: Duration) {
+        let mut stats = self.stats.borrow_mut();
+        match got {
+            Ok((status, bytes)) => {
+                *stats.statuses.entry(status).or_default() += 1;
+                stats.bytes += bytes;
+                stats.all.record(took);
+                stats.recent.record(took);
+            }
+            Err(cause) => *stats.errors.entry(cause.kind()).or_default() += 1,
         }
     }
 

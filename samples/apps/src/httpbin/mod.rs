@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Args)]
 pub struct HttpbinArgs {
     /// TCP port to listen on
-    #[arg(long, env = "PORT", default_value_t = 8080)]
+    #[arg(env = "PORT", default_value_t = 8080)]
     port: u16,
     #[command(flatten)]
     listen: Listen,

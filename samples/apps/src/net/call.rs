@@ -1,96 +1,20 @@
-//! The client under every caller. In: a URL, a request, how to dial. Out: an answer, or a `CallError` that
-//! says what went wrong in curl's words and exit statuses. Names go through the system's resolver; a proxy
-//! named by `http_proxy` is used for plain HTTP. A `Link` is one connection and can carry many requests.
+//! How a server is reached. In: a URL. Out: a `Link` to it, or a `CallError`. Names go through the system's
+//! resolver unless pinned; a proxy named by `http_proxy` is used for plain HTTP. Called by productpage, reviews,
+//! details and all the clients.
 
+use super::failure::CallError;
+use super::link::{Link, read_all};
 use bytes::Bytes;
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::uri::Scheme;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::Full;
 use rustls::pki_types::ServerName;
-use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    #[error("URL malformed: {0}")]
-    Url(String),
-    #[error("Could not resolve host: {0}")]
-    Resolve(String),
-    #[error("Failed to connect to {0}: {1}")]
-    Connect(String, io::Error),
-    #[error("Timed out after {} ms", .0.as_millis())]
-    Timeout(Duration),
-    #[error("TLS connect error: {0}")]
-    Tls(String),
-    #[error("SSL certificate problem: {0}")]
-    Certificate(String),
-    #[error("Empty reply from server")]
-    Empty,
-    #[error("Recv failure: {0}")]
-    Recv(String),
-    #[error("{0}")]
-    Protocol(String),
-}
-
-impl CallError {
-    /// curl's exit status for the same failure.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Url(_) => 3,
-            Self::Resolve(_) => 6,
-            Self::Connect(..) => 7,
-            Self::Timeout(_) => 28,
-            Self::Tls(_) => 35,
-            Self::Certificate(_) => 60,
-            Self::Empty => 52,
-            Self::Recv(_) => 56,
-            Self::Protocol(_) => 1,
-        }
-    }
-
-    /// One word for counting.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Url(_) => "url",
-            Self::Resolve(_) => "resolve",
-            Self::Connect(..) => "connect",
-            Self::Timeout(_) => "timeout",
-            Self::Tls(_) | Self::Certificate(_) => "tls",
-            Self::Empty => "empty",
-            Self::Recv(_) => "reset",
-            Self::Protocol(_) => "protocol",
-        }
-    }
-
-    fn from_hyper(cause: &hyper::Error) -> Self {
-        let mut source = cause.source();
-        while let Some(inner) = source {
-            if let Some(io) = inner.downcast_ref::<io::Error>() {
-                return match io.kind() {
-                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                        Self::Recv("Connection reset by peer".to_owned())
-                    }
-                    _ => Self::Recv(io.to_string()),
-                };
-            }
-            source = inner.source();
-        }
-        if cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed() {
-            return Self::Empty;
-        }
-        Self::Protocol(cause.source().map_or_else(|| cause.to_string(), |why| format!("{cause}: {why}")))
-    }
-}
 
 /// `--resolve HOST:PORT:ADDRESS`: where a name leads, whatever the resolver says.
 #[derive(Clone, Debug)]
@@ -256,100 +180,4 @@ async fn dial(host: &str, port: u16, pins: &[Pin]) -> Result<TcpStream, CallErro
         Some(cause) => Err(CallError::Connect(format!("{host} port {port}"), cause)),
         None => Err(CallError::Resolve(host.to_owned())),
     }
-}
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-enum Sender {
-    H1(http1::SendRequest<Full<Bytes>>),
-    H2(http2::SendRequest<Full<Bytes>>),
-}
-
-/// One connection to a server.
-pub struct Link {
-    sender: Sender,
-    through_proxy: bool,
-    /// The address that was reached.
-    pub remote: SocketAddr,
-}
-
-impl Link {
-    async fn start(
-        stream: Box<dyn Stream>,
-        http2: bool,
-        remote: SocketAddr,
-        through_proxy: bool,
-    ) -> Result<Self, CallError> {
-        let io = TokioIo::new(stream);
-        let sender = if http2 {
-            let builder = http2::Builder::new(TokioExecutor::new());
-            let (sender, driver) =
-                builder.handshake(io).await.map_err(|cause| CallError::from_hyper(&cause))?;
-            // Errors of the connection reach whoever waits for an answer.
-            tokio::spawn(async move { drop(driver.await) });
-            Sender::H2(sender)
-        } else {
-            let (sender, driver) =
-                http1::handshake(io).await.map_err(|cause| CallError::from_hyper(&cause))?;
-            tokio::spawn(async move { drop(driver.with_upgrades().await) });
-            Sender::H1(sender)
-        };
-        Ok(Self { sender, through_proxy, remote })
-    }
-
-    /// Sends one request with an absolute URL; its form and the `host` header are made to fit the connection.
-    pub async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, CallError> {
-        match &mut self.sender {
-            Sender::H1(sender) => {
-                let uri = request.uri().clone();
-                if !request.headers().contains_key(header::HOST) {
-                    let host = uri.authority().map(Authority::as_str).unwrap_or_default();
-                    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-                    let host = HeaderValue::from_str(host).map_err(|_| CallError::Url(uri.to_string()))?;
-                    request.headers_mut().insert(header::HOST, host);
-                }
-                if !self.through_proxy {
-                    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-                    *request.uri_mut() = path.parse().map_err(|_| CallError::Url(uri.to_string()))?;
-                }
-                // A connection that is closed by now says so here, not in the middle of the request.
-                sender.ready().await.map_err(|cause| CallError::from_hyper(&cause))?;
-                sender.send_request(request).await
-            }
-            Sender::H2(sender) => {
-                if let Some(host) = request.headers_mut().remove(header::HOST) {
-                    let mut parts = request.uri().clone().into_parts();
-                    parts.authority = Authority::try_from(host.as_bytes()).ok();
-                    *request.uri_mut() =
-                        Uri::from_parts(parts).map_err(|cause| CallError::Url(cause.to_string()))?;
-                }
-                *request.version_mut() = http::Version::HTTP_2;
-                sender.ready().await.map_err(|cause| CallError::from_hyper(&cause))?;
-                sender.send_request(request).await
-            }
-        }
-        .map_err(|cause| CallError::from_hyper(&cause))
-    }
-
-    /// Whether the server still keeps the connection.
-    pub fn open(&self) -> bool {
-        match &self.sender {
-            Sender::H1(sender) => !sender.is_closed(),
-            Sender::H2(sender) => !sender.is_closed(),
-        }
-    }
-
-    /// Whether it is HTTP/2.
-    pub fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::H2(_))
-    }
-}
-
-/// Reads a body to its end.
-pub async fn read_all(body: Incoming) -> Result<Bytes, CallError> {
-    body.collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|cause| CallError::from_hyper(&cause))
 }

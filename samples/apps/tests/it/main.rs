@@ -1,5 +1,7 @@
 //! The applications over real sockets on loopback, the program as a process, and the YAML beside it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod bookinfo;
 mod httpbin;
 mod others;

@@ -1,9 +1,10 @@
-//! Helloworld, tcp-echo, tls-echo, grpc-echo.
+//! Helloworld, tcp-echo, tls-echo, the collector of spans.
 
 use super::{get, send, start};
 use http::{Method, StatusCode};
 use samples::helloworld::Hello;
 use samples::net::{CallError, Dialing, client_config, self_signed, serve_tls, server_config};
+use samples::spans::Spans;
 use samples::tcp_echo;
 use samples::tls_echo::TlsEcho;
 use std::io::Write;
@@ -69,4 +70,27 @@ fn tempfile(name: &str) -> (std::path::PathBuf, std::fs::File) {
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
     let file = std::fs::File::create(&path).unwrap();
     (path, file)
+}
+
+#[tokio::test]
+async fn spans_come_back_by_trace() {
+    let zipkin = start(Spans::default()).await;
+    let post = async |body: &str| {
+        send(&Dialing::default(), Method::POST, &format!("http://{}/api/v2/spans", zipkin.at), &[], body)
+            .await
+            .status
+    };
+    let span = |trace: &str, id: &str, time: u64| {
+        format!(
+            r#"{{"traceId":"{trace}","id":"{id}","timestamp":{time},"localEndpoint":{{"serviceName":"s{id}"}}}}"#
+        )
+    };
+    assert_eq!(post(&format!("[{},{}]", span("a", "1", 10), span("b", "2", 20))).await, StatusCode::ACCEPTED);
+    assert_eq!(post(&format!("[{}]", span("a", "3", 30))).await, StatusCode::ACCEPTED);
+    assert_eq!(post("{}").await, StatusCode::BAD_REQUEST);
+    let traces = get(zipkin.at, "/api/v2/traces").await.json();
+    assert_eq!((&traces[0][0]["id"], traces[1].as_array().unwrap().len()), (&"2".into(), 2));
+    assert_eq!(get(zipkin.at, "/api/v2/trace/a").await.json()[1]["id"], "3");
+    assert_eq!(get(zipkin.at, "/api/v2/services").await.json(), serde_json::json!(["s1", "s2", "s3"]));
+    assert_eq!(get(zipkin.at, "/api/v2/trace/none").await.status, StatusCode::NOT_FOUND);
 }

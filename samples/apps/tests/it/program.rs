@@ -72,7 +72,7 @@ fn client(args: &[&str]) -> (i32, String, String) {
 
 #[test]
 fn httpbin_and_the_http_client() {
-    let server = Running::start(&["httpbin", "--port", "{port}"], &[]);
+    let server = Running::start(&["httpbin", "{port}"], &[]);
     let base = format!("http://127.0.0.1:{}", server.port);
     let url = |path: &str| format!("{base}{path}");
 
@@ -138,7 +138,7 @@ async fn failures_have_curls_exit_statuses() {
 
 #[test]
 fn load_measures() {
-    let server = Running::start(&["httpbin", "--port", "{port}"], &[]);
+    let server = Running::start(&["httpbin", "{port}"], &[]);
     let url = format!("http://127.0.0.1:{}/status/200:1,503:1", server.port);
     let (code, out, _) =
         client(&["load", "-n", "60", "-c", "3", "--json", "--fail", "--progress", "0", &url]);
@@ -155,7 +155,7 @@ fn load_measures() {
 
 #[test]
 fn load_ends_when_told_and_reports() {
-    let server = Running::start(&["httpbin", "--port", "{port}"], &[]);
+    let server = Running::start(&["httpbin", "{port}"], &[]);
     let url = format!("http://127.0.0.1:{}/get", server.port);
     let mut child = program(&["load", "-c", "1", "--qps", "200", "-t", "0", "--json", &url]).spawn().unwrap();
     // The first line of progress says that answers came.
@@ -180,10 +180,8 @@ fn tcp_echo_and_the_tcp_client() {
 
 #[test]
 fn grpc_echo_and_its_client() {
-    let server = Running::start(
-        &["grpc-echo", "--port", "{port}"],
-        &[("SERVICE_VERSION", "v2"), ("HOSTNAME", "pod-1")],
-    );
+    let server =
+        Running::start(&["grpc-echo", "{port}"], &[("SERVICE_VERSION", "v2"), ("HOSTNAME", "pod-1")]);
     let at = format!("127.0.0.1:{}", server.port);
     let (code, out, err) = client(&["grpc-call", &at, "--text", "hi", "-n", "2"]);
     assert_eq!(
