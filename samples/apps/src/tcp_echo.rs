@@ -81,7 +81,7 @@ fn port(stream: &TcpStream) -> u16 {
 pub async fn run(args: TcpEchoArgs) -> anyhow::Result<()> {
     let word: Arc<str> = args.word.into();
     let mut servers = Vec::new();
-    for port in args.ports.0 {
+    for port in args.listen.port.map_or(args.ports.0, |port| vec![port]) {
         let listener = args.listen.on(port).await.context("tcp-echo")?;
         servers.push(serve(listener, word.clone()));
     }

@@ -31,6 +31,9 @@ pub struct Listen {
     /// Address to listen on [default: all, IPv4 and IPv6]
     #[arg(long, env = "BIND_IP", value_name = "IP")]
     bind: Option<IpAddr>,
+    /// Port to listen on, as a flag instead of an argument
+    #[arg(long = "port", id = "port_flag", value_name = "PORT")]
+    pub port: Option<u16>,
     /// Whether to write a line per request
     #[arg(long, env = "ACCESS_LOG", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     access_log: bool,
@@ -41,6 +44,7 @@ impl Listen {
     /// this machine has no IPv6.
     pub async fn on(&self, port: u16) -> anyhow::Result<TcpListener> {
         access::turn(self.access_log);
+        let port = self.port.unwrap_or(port);
         let bound = match self.bind {
             Some(ip) => TcpListener::bind((ip, port)).await,
             None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {

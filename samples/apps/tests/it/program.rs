@@ -180,8 +180,10 @@ fn tcp_echo_and_the_tcp_client() {
 
 #[test]
 fn grpc_echo_and_its_client() {
-    let server =
-        Running::start(&["grpc-echo", "{port}"], &[("SERVICE_VERSION", "v2"), ("HOSTNAME", "pod-1")]);
+    let server = Running::start(
+        &["grpc-echo", "--port", "{port}"],
+        &[("SERVICE_VERSION", "v2"), ("HOSTNAME", "pod-1")],
+    );
     let at = format!("127.0.0.1:{}", server.port);
     let (code, out, err) = client(&["grpc-call", &at, "--text", "hi", "-n", "2"]);
     assert_eq!(
