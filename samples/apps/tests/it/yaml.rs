@@ -82,6 +82,23 @@ fn every_object_is_whole() {
 }
 
 #[test]
+fn every_object_is_valid() {
+    let mut found = Vec::new();
+    files(&root(), &mut found);
+    found.retain(|path| !path.ends_with("images.yaml") && !path.ends_with("kustomization.yaml"));
+    let mut objects = 0;
+    let mut findings = Vec::new();
+    for path in found {
+        let parsed = api::parse(&path.display().to_string(), &std::fs::read_to_string(&path).unwrap());
+        objects += parsed.objects.len();
+        findings.extend(parsed.findings.into_vec());
+        findings.extend(parsed.objects.iter().flat_map(|object| object.findings().into_vec()));
+    }
+    assert!(objects > 100, "{objects}");
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
 fn every_image_has_a_program() {
     let text = std::fs::read_to_string(root().join("images.yaml")).unwrap();
     let images: Images = serde_saphyr::from_str(&text).unwrap();
