@@ -209,6 +209,14 @@ impl Node {
         Ok(socket.listen(1024)?)
     }
 
+    /// As `listen`, and leaves the same port of IPv4 alone.
+    pub async fn listen_v6_only(&self, at: SocketAddr) -> Result<TcpListener> {
+        let socket = tcp_socket(self.link.socket(SocketKind::Tcp(at)).await?);
+        socket2::SockRef::from(&socket).set_only_v6(true)?;
+        socket.bind(at).with_context(|| format!("listen on {at} inside"))?;
+        Ok(socket.listen(1024)?)
+    }
+
     /// A UDP socket in the node's network.
     pub async fn udp(&self, at: SocketAddr) -> Result<UdpSocket> {
         let socket = socket2::Socket::from(self.link.socket(SocketKind::Udp(at)).await?);

@@ -1,0 +1,194 @@
+//! A running mesh: what its tasks share.
+//!
+//! In: objects from `up` and `apply`, states from pods. Out: the reconciler is woken, watchers are told. The world is
+//! behind one lock that nobody holds across an await.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, watch};
+
+use super::addresses::{self, Addresses};
+use super::broker::Broker;
+use super::config_dir::ConfigDir;
+use super::dns;
+use super::egress;
+use super::logs::{LogBook, Stream};
+use super::paths::Paths;
+use super::plan::PodPlan;
+use super::token::Signer;
+use super::volumes::Place;
+use super::wall::Node;
+use super::world::{ContainerState, PodRecord, State, World};
+
+/// How long pods may take to end when the whole mesh ends.
+const LAST_GRACE: Duration = Duration::from_millis(1500);
+const USUAL_GRACE: Duration = Duration::from_secs(3600);
+
+/// A running mesh.
+pub struct Mesh {
+    /// Its folders.
+    pub paths: Paths,
+    /// Its network.
+    pub node: Node,
+    /// Its key for tokens.
+    pub signer: Signer,
+    /// What its containers print.
+    pub logs: Arc<LogBook>,
+    /// Its DNS.
+    pub dns: Arc<dns::Server>,
+    /// Its published ports.
+    pub broker: Broker,
+    /// What pilot reads.
+    pub config: Mutex<ConfigDir>,
+    world: Mutex<World>,
+    wake: Notify,
+    changed: watch::Sender<u64>,
+    ending: watch::Sender<bool>,
+}
+
+impl Mesh {
+    /// Makes the network and what serves it; nothing runs in it yet.
+    pub async fn start(paths: Paths, program: &std::path::Path, broker: Broker) -> Result<Arc<Self>> {
+        let node = Node::start(program, addresses::NODE, addresses::NODE6, &[addresses::DNS]).await?;
+        let signer = Signer::open(&paths.state)?;
+        let dns = dns::Server::start(&node).await.context("start the DNS server")?;
+        egress::start(&node).await.context("start the way out")?;
+        let config = ConfigDir::new(paths.config())?;
+        let logs = Arc::new(LogBook::new(paths.logs()));
+        let world = Mutex::new(World::new(Addresses::open(&paths.state)));
+        Ok(Arc::new(Self {
+            paths,
+            node,
+            signer,
+            logs,
+            dns,
+            broker,
+            config: Mutex::new(config),
+            world,
+            wake: Notify::new(),
+            changed: watch::channel(0).0,
+            ending: watch::channel(false).0,
+        }))
+    }
+
+    /// The world, locked. Never held across an await.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock()
+    }
+
+    /// Wakes the reconciler.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits for the next wake-up.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Changes whenever something about pods changes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells watchers.
+    pub fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Changes a pod's record, if it is still there.
+    pub fn update_pod(&self, key: &(String, String), change: impl FnOnce(&mut PodRecord)) {
+        if let Some(pod) = self.world.lock().pods.get_mut(key) {
+            change(pod);
+        }
+        self.wake();
+        self.tell();
+    }
+
+    /// Changes a container's state.
+    pub fn update_container(&self, key: &(String, String), name: &str, change: impl FnOnce(&mut ContainerState)) {
+        self.update_pod(key, |pod| {
+            let state = pod.containers.entry(name.to_owned()).or_insert_with(|| ContainerState {
+                state: State::Waiting("ContainerCreating".to_owned(), String::new()),
+                ready: false,
+                restarts: 0,
+                pid: None,
+                last: None,
+            });
+            change(state);
+        });
+    }
+
+    /// Takes a pod out, after its end.
+    pub fn pod_gone(&self, plan: &PodPlan) {
+        let mut world = self.world.lock();
+        world.pods.remove(&plan.key());
+        world.addresses.release_pod(plan.number);
+        drop(world);
+        self.logs.forget(&plan.namespace, &plan.name);
+        self.wake();
+        self.tell();
+    }
+
+    /// Says something about a pod in its log, under the name of the mesh.
+    pub fn complain(&self, plan: &PodPlan, text: &str) {
+        let stream = Stream {
+            namespace: plan.namespace.clone(),
+            pod: plan.name.clone(),
+            container: "mesh".to_owned(),
+        };
+        self.logs.say(&Arc::new(stream), text.into());
+    }
+
+    /// Where volumes are written.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place { pods: self.paths.pods(), state: &self.paths.state, signer: &self.signer }
+    }
+
+    /// The longest time that a pod may take to end.
+    #[must_use]
+    pub fn longest_grace(&self) -> Duration {
+        if *self.ending.borrow() { LAST_GRACE } else { USUAL_GRACE }
+    }
+
+    /// Asks for the end of the mesh.
+    pub fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Resolves when the end of the mesh was asked for.
+    pub async fn ended(&self) {
+        // The sender is ours, so this cannot fail.
+        self.ending.subscribe().wait_for(|ending| *ending).await.ok();
+    }
+
+    /// Whether the mesh is being ended.
+    #[must_use]
+    pub fn ending(&self) -> bool {
+        *self.ending.borrow()
+    }
+
+    /// Ends all pods and waits until they have gone.
+    pub async fn shut_down(&self) {
+        self.end();
+        let mut changes = self.changes();
+        for pod in self.world().pods.values() {
+            pod.stop.send_replace(true);
+        }
+        let all_gone = async {
+            while !self.world().pods.is_empty() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Whatever has not ended by then ends with the node.
+        tokio::time::timeout(LAST_GRACE * 2, all_gone).await.ok();
+        self.broker.close();
+    }
+}
