@@ -79,7 +79,8 @@ impl Addresses {
         let after = (self.last_pod + 1..u16::MAX).chain(2..=self.last_pod);
         // .0 and .255 are addresses like others here, but tools take them for networks.
         let mut usable = after.filter(|number| !matches!(number & 0xff, 0 | 0xff));
-        let number = usable.find(|number| !self.pods.contains(number)).context("all pod addresses are taken")?;
+        let number =
+            usable.find(|number| !self.pods.contains(number)).context("all pod addresses are taken")?;
         self.pods.insert(number);
         self.last_pod = number;
         Ok(number)

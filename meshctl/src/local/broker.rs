@@ -115,7 +115,8 @@ impl Broker {
                     open.insert(key, Published { host, task });
                 }
                 Err(error) => {
-                    let line = format!("service {}/{} port {} is not published: {error:#}", key.0, key.1, key.2);
+                    let line =
+                        format!("service {}/{} port {} is not published: {error:#}", key.0, key.1, key.2);
                     self.refused.lock().insert(key, line.clone());
                     lines.push(line);
                 }
@@ -139,7 +140,9 @@ impl Broker {
 
     fn listen(&self, (namespace, name, port): &PortKey) -> Result<(TcpListener, Option<String>)> {
         let wish = self.wishes.iter().find(|wish| {
-            wish.service == *name && wish.port == *port && wish.namespace.as_ref().is_none_or(|own| own == namespace)
+            wish.service == *name
+                && wish.port == *port
+                && wish.namespace.as_ref().is_none_or(|own| own == namespace)
         });
         if let Some(wish) = wish {
             return Ok((bind(wish.host)?, None));
@@ -156,7 +159,8 @@ impl Broker {
         let next = (usual.saturating_add(1)..=usual.saturating_add(SEARCH)).find_map(|port| bind(port).ok());
         let listener = next.ok_or_else(|| anyhow::anyhow!("{first:#}"))?;
         let instead = listener.local_addr()?.port();
-        let note = format!("{first:#}; service {namespace}/{name} port {port} is published on {instead} instead");
+        let note =
+            format!("{first:#}; service {namespace}/{name} port {port} is published on {instead} instead");
         Ok((listener, Some(note)))
     }
 
@@ -177,7 +181,10 @@ fn bind(port: u16) -> Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-    socket.bind(&at.into()).and_then(|()| socket.listen(1024)).map_err(|error| anyhow::anyhow!(told(port, &error)))?;
+    socket
+        .bind(&at.into())
+        .and_then(|()| socket.listen(1024))
+        .map_err(|error| anyhow::anyhow!(told(port, &error)))?;
     TcpListener::from_std(socket.into()).context("publish a port")
 }
 
@@ -199,7 +206,7 @@ fn owner(port: u16) -> Option<(u32, String)> {
         let table = std::fs::read_to_string(file).unwrap_or_default();
         for line in table.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [_, local, _, state, .., ] = fields.as_slice() else { continue };
+            let [_, local, _, state, ..] = fields.as_slice() else { continue };
             let listening = *state == "0A" && local.ends_with(&format!(":{port:04X}"));
             if let (true, Some(inode)) = (listening, fields.get(9)) {
                 inodes.push(format!("socket:[{inode}]"));
@@ -208,7 +215,9 @@ fn owner(port: u16) -> Option<(u32, String)> {
     }
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     for process in processes {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let Ok(open) = std::fs::read_dir(process.path().join("fd")) else { continue };
         let has = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
         if has.into_iter().any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str())) {
@@ -248,7 +257,10 @@ mod tests {
     #[test]
     fn wishes_are_read_and_wrong_ones_named() {
         let wish: Publish = "istio-ingressgateway:80=9000".parse().unwrap();
-        assert_eq!((wish.service.as_str(), wish.namespace, wish.port, wish.host), ("istio-ingressgateway", None, 80, 9000));
+        assert_eq!(
+            (wish.service.as_str(), wish.namespace, wish.port, wish.host),
+            ("istio-ingressgateway", None, 80, 9000)
+        );
         let wish: Publish = "gw.edge:443=0".parse().unwrap();
         assert_eq!(wish.namespace.as_deref(), Some("edge"));
         assert!("80=9000".parse::<Publish>().unwrap_err().contains("SERVICE:PORT=HOSTPORT"));

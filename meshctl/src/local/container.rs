@@ -180,28 +180,29 @@ async fn execute(running: Running<'_>, command: &[String]) -> Result<Option<Exit
     let null = || std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let streams = [null(), null(), null()].map(|fd| fd.map_err(|error| error.to_string()));
     let [input, output, error] = streams;
-    let mut process =
-        running.task.sandbox.spawn(spawn, [input?, output?, error?]).await.map_err(|error| format!("{error:#}"))?;
+    let mut process = running
+        .task
+        .sandbox
+        .spawn(spawn, [input?, output?, error?])
+        .await
+        .map_err(|error| format!("{error:#}"))?;
     Ok(process.wait().await)
 }
 
 /// A process that joins a running container.
 #[must_use]
 pub fn beside(resolved: &Resolved, pid: i32, argv: Vec<String>) -> Spawn {
-    Spawn {
-        argv,
-        env: resolved.env.clone(),
-        cwd: resolved.cwd.clone(),
-        join: Some(pid),
-        ..Spawn::default()
-    }
+    Spawn { argv, env: resolved.env.clone(), cwd: resolved.cwd.clone(), join: Some(pid), ..Spawn::default() }
 }
 
 async fn handle(running: Running<'_>, handler: &LifecycleHandler) {
     if let Some(exec) = &handler.exec {
         // A hook that fails is told, and the container goes on.
         if let Err(error) = execute(running, &exec.command).await {
-            running.task.mesh.complain(&running.task.plan, &format!("hook of {}: {error}", running.container.name));
+            running
+                .task
+                .mesh
+                .complain(&running.task.plan, &format!("hook of {}: {error}", running.container.name));
         }
     } else if let Some(sleep) = &handler.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;

@@ -55,7 +55,9 @@ pub fn names(services: &[ServiceView]) -> Names {
                 for pod in service.pods.iter().filter(|pod| pod.ready && !pod.terminating) {
                     let mut addresses = vec![IpAddr::V4(pod.ip4)];
                     addresses.extend(pod.ip6.filter(|_| service.dual).map(IpAddr::V6));
-                    if let Some((host, _)) = pod.hostname.as_ref().filter(|(_, domain)| *domain == service.name) {
+                    if let Some((host, _)) =
+                        pod.hostname.as_ref().filter(|(_, domain)| *domain == service.name)
+                    {
                         let record = Record { addresses: addresses.clone(), alias: None };
                         names.insert(format!("{host}.{name}"), record);
                     }
@@ -130,7 +132,11 @@ impl Server {
         let names = Arc::clone(&self.names.read());
         let within = question.name == DOMAIN || question.name.ends_with(&format!(".{DOMAIN}"));
         if !within {
-            return Some(self.forward(message, by_tcp).await.unwrap_or_else(|| question.refuse(message, SERVER_FAILURE)));
+            return Some(
+                self.forward(message, by_tcp)
+                    .await
+                    .unwrap_or_else(|| question.refuse(message, SERVER_FAILURE)),
+            );
         }
         let Some(record) = names.get(&question.name) else {
             return Some(question.refuse(message, NO_SUCH_NAME));
@@ -153,7 +159,8 @@ impl Server {
                     write_framed(&mut stream, message).await?;
                     return read_framed(&mut stream).await;
                 }
-                let local: SocketAddr = if resolver.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+                let local: SocketAddr =
+                    if resolver.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
                 let socket = UdpSocket::bind(local).await?;
                 socket.connect(resolver).await?;
                 socket.send(message).await?;

@@ -66,7 +66,8 @@ pub fn program(image: &str, command: &[String], args: &[String], manifest: Optio
     if let Some(path) = command.first().and_then(|first| look_up(first, Path::new("/"))) {
         let mut argv = vec![path.display().to_string()];
         argv.extend(command.iter().skip(1).chain(args).cloned());
-        let programs = entry.map(|(entry, file)| absolute_programs(&entry, &file)).transpose()?.unwrap_or_default();
+        let programs =
+            entry.map(|(entry, file)| absolute_programs(&entry, &file)).transpose()?.unwrap_or_default();
         return Ok(Program { argv, programs, ..Program::default() });
     }
     let Some((entry, file)) = entry else {
@@ -74,7 +75,9 @@ pub fn program(image: &str, command: &[String], args: &[String], manifest: Optio
             Some(first) => format!("its command {first} does not exist on this machine, and no"),
             None => "no".to_owned(),
         };
-        let where_to = manifest.and_then(Path::parent).map_or_else(String::new, |dir| dir.join("images.yaml").display().to_string());
+        let where_to = manifest
+            .and_then(Path::parent)
+            .map_or_else(String::new, |dir| dir.join("images.yaml").display().to_string());
         bail!(
             "nothing to run for image {image}: {reason} images.yaml beside the manifest or up to {PARENTS} folders above has it. \
              Add to {where_to}:\nimages:\n  {}:\n    command: [PROGRAM, ARGUMENT]",
@@ -82,9 +85,16 @@ pub fn program(image: &str, command: &[String], args: &[String], manifest: Optio
         );
     };
     let base = file.parent().unwrap_or(Path::new("/"));
-    let first = entry.command.first().with_context(|| format!("{}: the entry of {image} has no command", file.display()))?;
-    let path = look_up(first, base)
-        .with_context(|| format!("{}: the program {first} of image {image} is neither beside meshctl nor in PATH", file.display()))?;
+    let first = entry
+        .command
+        .first()
+        .with_context(|| format!("{}: the entry of {image} has no command", file.display()))?;
+    let path = look_up(first, base).with_context(|| {
+        format!(
+            "{}: the program {first} of image {image} is neither beside meshctl nor in PATH",
+            file.display()
+        )
+    })?;
     let mut argv = vec![path.display().to_string()];
     argv.extend(entry.command.iter().skip(1).cloned());
     // Args that belong to a command that does not exist here are not for its substitute.
@@ -98,7 +108,8 @@ fn absolute_programs(entry: &Entry, file: &Path) -> Result<BTreeMap<String, Vec<
     let base = file.parent().unwrap_or(Path::new("/"));
     let mut programs = BTreeMap::new();
     for (name, command) in &entry.programs {
-        let first = command.first().with_context(|| format!("{}: programs.{name} is empty", file.display()))?;
+        let first =
+            command.first().with_context(|| format!("{}: programs.{name} is empty", file.display()))?;
         if let Some(path) = look_up(first, base) {
             let argv = std::iter::once(path.display().to_string()).chain(command.iter().skip(1).cloned());
             programs.insert(name.clone(), argv.collect());
@@ -116,7 +127,8 @@ pub fn sibling(name: &str) -> Result<PathBuf> {
 
 /// Where a program is, if it is on this machine at all.
 pub fn look_up(program: &str, base: &Path) -> Option<PathBuf> {
-    let runs = |path: &PathBuf| path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok();
+    let runs =
+        |path: &PathBuf| path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok();
     if program.contains('/') {
         let path = if program.starts_with('/') { PathBuf::from(program) } else { base.join(program) };
         return Some(path).filter(runs).and_then(|path| path.canonicalize().ok());
@@ -142,7 +154,8 @@ fn find(image: &str, manifest: &Path) -> Result<Option<(Entry, PathBuf)>> {
 
 fn choose<'a>(images: &'a BTreeMap<String, Entry>, image: &str) -> Option<&'a Entry> {
     let (wanted, tag) = full_name(image);
-    let tagged = images.iter().find(|(key, _)| full_name(key) == (wanted.clone(), tag.clone()) && tag.is_some());
+    let tagged =
+        images.iter().find(|(key, _)| full_name(key) == (wanted.clone(), tag.clone()) && tag.is_some());
     let any = || images.iter().find(|(key, _)| full_name(key) == (wanted.clone(), None));
     tagged.or_else(any).map(|(_, entry)| entry)
 }
@@ -188,7 +201,8 @@ mod tests {
     fn a_command_that_exists_wins_and_a_missing_one_is_replaced() {
         let dir = std::env::temp_dir().join(format!("images-{}", std::process::id()));
         fs::create_dir_all(dir.join("deep/er")).unwrap();
-        fs::write(dir.join("images.yaml"), "images:\n  x:\n    command: [sh, -c]\n    args: [exit]\n").unwrap();
+        fs::write(dir.join("images.yaml"), "images:\n  x:\n    command: [sh, -c]\n    args: [exit]\n")
+            .unwrap();
         let manifest = dir.join("deep/er/m.yaml");
         let run = |command: &[&str], args: &[&str]| {
             let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();

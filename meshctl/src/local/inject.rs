@@ -85,7 +85,8 @@ pub fn inject(meta: &mut Meta, spec: &mut Pod, kind: Wanted, workload: &Workload
     label("istio.io/rev", "default".to_owned());
     let volumes = volumes();
     let names: Vec<Value> = volumes.iter().filter_map(|volume| volume.get("name").cloned()).collect();
-    let status = json!({"initContainers": [], "containers": [PROXY], "volumes": names, "revision": "default"});
+    let status =
+        json!({"initContainers": [], "containers": [PROXY], "volumes": names, "revision": "default"});
     meta.annotations.insert("sidecar.istio.io/status".to_owned(), status.to_string());
 
     let proxy = container(spec, kind, workload, &config);
@@ -147,7 +148,8 @@ fn volumes() -> Vec<Value> {
 
 fn container(spec: &Pod, kind: Wanted, workload: &Workload<'_>, config: &Value) -> Container {
     let role = if kind == Wanted::Gateway { "router" } else { "sidecar" };
-    let apps: Vec<&str> = spec.containers.iter().map(|c| c.name.as_str()).filter(|name| *name != PROXY).collect();
+    let apps: Vec<&str> =
+        spec.containers.iter().map(|c| c.name.as_str()).filter(|name| *name != PROXY).collect();
     let ports: Vec<Value> = spec
         .containers
         .iter()
@@ -163,7 +165,8 @@ fn container(spec: &Pod, kind: Wanted, workload: &Workload<'_>, config: &Value) 
             Value::Object(value)
         })
         .collect();
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    let field =
+        |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     let plain = |name: &str, value: &str| json!({"name": name, "value": value});
     let mut env = vec![
         plain("PILOT_CERT_PROVIDER", "istiod"),
@@ -233,13 +236,14 @@ pub fn interception(meta: &Meta) -> Result<Interception, String> {
             None => Ok(Some(Vec::new())),
             Some((_, all)) if all == "*" => Ok(None),
             Some((key, list)) => words(&list)
-                .map(|word| range(word).ok_or_else(|| format!("annotation {key}: {word:?} is not an address range")))
+                .map(|word| {
+                    range(word).ok_or_else(|| format!("annotation {key}: {word:?} is not an address range"))
+                })
                 .collect::<Result<_, _>>()
                 .map(Some),
         }
     };
-    let mut rules =
-        Interception { dns: Some(15053), resolvers: vec![DNS.into()], ..Interception::default() };
+    let mut rules = Interception { dns: Some(15053), resolvers: vec![DNS.into()], ..Interception::default() };
     rules.exclude_inbound.extend(ports("excludeInboundPorts")?.unwrap_or_default());
     rules.exclude_outbound = ports("excludeOutboundPorts")?.unwrap_or_default();
     rules.include_outbound = ports("includeOutboundPorts")?.unwrap_or_default();
@@ -261,7 +265,8 @@ fn range(word: &str) -> Option<(IpAddr, u8)> {
     let (address, length) = word.split_once('/').unwrap_or((word, ""));
     let address: IpAddr = address.parse().ok()?;
     let full = if address.is_ipv4() { 32 } else { 128 };
-    let length = if length.is_empty() { full } else { length.parse().ok().filter(|length| *length <= full)? };
+    let length =
+        if length.is_empty() { full } else { length.parse().ok().filter(|length| *length <= full)? };
     Some((address, length))
 }
 
@@ -270,7 +275,8 @@ mod tests {
     use super::*;
 
     fn pod(annotations: &[(&str, &str)], labels: &[(&str, &str)]) -> Meta {
-        let own = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let own =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Meta { annotations: own(annotations), labels: own(labels), ..Meta::named("default", "p") }
     }
 
@@ -282,9 +288,15 @@ mod tests {
         let off = ("sidecar.istio.io/inject", "false");
         assert_eq!(wanted(&pod(&[], &[]), &spec, &none), Wanted::Sidecar);
         assert_eq!(wanted(&pod(&[off], &[]), &spec, &none), Wanted::Nothing);
-        assert_eq!(wanted(&pod(&[off], &[("sidecar.istio.io/inject", "true")]), &spec, &none), Wanted::Sidecar);
+        assert_eq!(
+            wanted(&pod(&[off], &[("sidecar.istio.io/inject", "true")]), &spec, &none),
+            Wanted::Sidecar
+        );
         assert_eq!(wanted(&pod(&[], &[]), &spec, &disabled), Wanted::Nothing);
-        assert_eq!(wanted(&pod(&[("inject.istio.io/templates", "gateway")], &[]), &spec, &none), Wanted::Gateway);
+        assert_eq!(
+            wanted(&pod(&[("inject.istio.io/templates", "gateway")], &[]), &spec, &none),
+            Wanted::Gateway
+        );
     }
 
     #[test]
@@ -292,7 +304,8 @@ mod tests {
         let mut meta = pod(&[], &[("app", "gw")]);
         let mut spec: Pod = typed(json!({"containers": [{"name": PROXY, "image": "auto"}]}));
         let config = json!({});
-        let workload = Workload { name: "gw", owner: String::new(), default_config: &config, trust_domain: "td" };
+        let workload =
+            Workload { name: "gw", owner: String::new(), default_config: &config, trust_domain: "td" };
         inject(&mut meta, &mut spec, Wanted::Gateway, &workload);
         assert_eq!(spec.containers.len(), 1);
         assert_eq!(spec.containers[0].image, IMAGE);

@@ -58,7 +58,9 @@ fn entry(path: &Path, texts: &mut Vec<Text>, depth: u32) -> Result<()> {
     }
     let mut files: Vec<PathBuf> = fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| {
-        let yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
+        let yaml = file
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
         yaml && file.is_file() && file.file_name().is_some_and(|name| name != "images.yaml")
     });
     files.sort();
@@ -76,7 +78,10 @@ fn resources(file: &Path) -> Result<Vec<String>> {
     let fields = value.as_object().with_context(|| format!("{}: not a mapping", file.display()))?;
     for field in fields.keys() {
         if !["apiVersion", "kind", "metadata", "resources"].contains(&field.as_str()) {
-            bail!("{}: {field} is not supported here, only resources; build it first with kustomize", file.display());
+            bail!(
+                "{}: {field} is not supported here, only resources; build it first with kustomize",
+                file.display()
+            );
         }
     }
     let list = fields.get("resources").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();

@@ -110,7 +110,12 @@ impl Mesh {
     }
 
     /// Changes a container's state.
-    pub fn update_container(&self, key: &(String, String), name: &str, change: impl FnOnce(&mut ContainerState)) {
+    pub fn update_container(
+        &self,
+        key: &(String, String),
+        name: &str,
+        change: impl FnOnce(&mut ContainerState),
+    ) {
         self.update_pod(key, |pod| {
             let state = pod.containers.entry(name.to_owned()).or_insert_with(|| ContainerState {
                 state: State::Waiting("ContainerCreating".to_owned(), String::new()),

@@ -42,7 +42,14 @@ impl Paths {
 
     /// Makes the folders, readable by their owner alone.
     pub fn make(&self) -> Result<()> {
-        for dir in [self.state.clone(), self.runtime.clone(), self.logs(), self.ca(), self.config(), self.pods.clone()] {
+        for dir in [
+            self.state.clone(),
+            self.runtime.clone(),
+            self.logs(),
+            self.ca(),
+            self.config(),
+            self.pods.clone(),
+        ] {
             private_dir(&dir)?;
         }
         Ok(())
@@ -89,7 +96,11 @@ fn writable(dir: &Path) -> bool {
 
 /// Makes a folder and its parents for the owner alone, and refuses one that is somebody else's.
 pub fn private_dir(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("make {}", dir.display()))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("make {}", dir.display()))?;
     let owner = fs::metadata(dir)?.uid();
     if owner != nix::unistd::getuid().as_raw() {
         bail!("{} belongs to user {owner}", dir.display());

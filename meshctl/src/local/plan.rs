@@ -69,7 +69,13 @@ pub struct Template {
 
 impl PodPlan {
     /// Plans a pod with this name and number.
-    pub fn new(world: &World, template: &Template, name: &str, number: u16, ipv6: bool) -> Result<Self, String> {
+    pub fn new(
+        world: &World,
+        template: &Template,
+        name: &str,
+        number: u16,
+        ipv6: bool,
+    ) -> Result<Self, String> {
         let namespace = template.owner.namespace.clone();
         let (ip4, ip6) = addresses::of_pod(number);
         let mut meta = template.meta.clone();
@@ -229,7 +235,10 @@ impl PodPlan {
         match found {
             Some(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             None if selector.optional == Some(true) => Ok(None),
-            None => Err(format!("{kind} {}/{} with the key {} not found", self.namespace, selector.name, selector.key)),
+            None => Err(format!(
+                "{kind} {}/{} with the key {} not found",
+                self.namespace, selector.name, selector.key
+            )),
         }
     }
 }
@@ -314,14 +323,21 @@ fn owner_path(owner: &Key) -> String {
         Kind::Job => "batch/v1",
         _ => "apps/v1",
     };
-    format!("kubernetes://apis/{api}/namespaces/{}/{}/{}", owner.namespace, owner.kind.row().plural, owner.name)
+    format!(
+        "kubernetes://apis/{api}/namespaces/{}/{}/{}",
+        owner.namespace,
+        owner.kind.row().plural,
+        owner.name
+    )
 }
 
 /// The mesh config, as a value.
 #[must_use]
 pub fn mesh_config(world: &World) -> Value {
     let map = world.config_map(SYSTEM_NAMESPACE, "istio");
-    map.and_then(|map| map.data.get("mesh")).and_then(|text| serde_saphyr::from_str(text).ok()).unwrap_or_default()
+    map.and_then(|map| map.data.get("mesh"))
+        .and_then(|text| serde_saphyr::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -64,7 +64,13 @@ pub async fn run(mesh: Arc<Mesh>, plan: Arc<PodPlan>, mut stop: watch::Receiver<
         Ok(sandbox) => {
             mesh.update_pod(&plan.key(), |pod| pod.sandbox = Some(Arc::clone(&sandbox)));
             let (finish, _) = watch::channel(false);
-            let task = PodTask { mesh: Arc::clone(&mesh), plan: Arc::clone(&plan), sandbox, stop: stop.clone(), finish };
+            let task = PodTask {
+                mesh: Arc::clone(&mesh),
+                plan: Arc::clone(&plan),
+                sandbox,
+                stop: stop.clone(),
+                finish,
+            };
             Arc::new(task).live().await;
         }
         Err(error) => {
@@ -76,7 +82,7 @@ pub async fn run(mesh: Arc<Mesh>, plan: Arc<PodPlan>, mut stop: watch::Receiver<
         }
     }
     // A pod that is over stays visible until somebody removes it.
-    stop.wait_for(|stop| *stop).await.ok();
+    told(&mut stop).await;
     volumes::remove(&plan, mesh.paths.pods());
     mesh.pod_gone(&plan);
 }
@@ -141,7 +147,7 @@ impl PodTask {
                     return;
                 }
             }
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = told(&mut stop) => {}
         }
         self.finish.send_replace(true);
         self.end(&mut apps).await;
@@ -185,14 +191,17 @@ impl PodTask {
         loop {
             let world_says = {
                 let world = self.mesh.world();
-                world.pods.get(&self.plan.key()).is_some_and(|pod| pod.containers.get(name).is_some_and(|c| c.ready))
+                world
+                    .pods
+                    .get(&self.plan.key())
+                    .is_some_and(|pod| pod.containers.get(name).is_some_and(|c| c.ready))
             };
             if world_says {
                 return true;
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                _ = stop.wait_for(|stop| *stop) => return false,
+                () = told(&mut stop) => return false,
             }
         }
     }
@@ -261,7 +270,7 @@ impl PodTask {
             }
             tokio::select! {
                 going_on = self.pause(pause) => if !going_on { return false },
-                _ = finish.wait_for(|finish| *finish) => return false,
+                () = told(&mut finish) => return false,
             }
             pause = (pause * 2).clamp(Duration::from_millis(500), LONGEST_PAUSE);
             self.mesh.update_container(&key, &container.name, |c| c.restarts += 1);
@@ -273,7 +282,7 @@ impl PodTask {
         let mut stop = self.stop.clone();
         tokio::select! {
             () = tokio::time::sleep(time) => true,
-            _ = stop.wait_for(|stop| *stop) => false,
+            () = told(&mut stop) => false,
         }
     }
 
@@ -335,6 +344,11 @@ impl PodTask {
     }
 }
 
+/// Waits for a signal. Its sender outlives the pod; if not, that is a signal too.
+async fn told(signal: &mut watch::Receiver<bool>) {
+    signal.wait_for(|given| *given).await.ok();
+}
+
 async fn all_done(tasks: &mut JoinSet<bool>) -> bool {
     let mut well = true;
     while let Some(ended) = tasks.join_next().await {
@@ -350,8 +364,9 @@ fn program_folders(resolved: &mut Resolved) -> Vec<PathBuf> {
         path.push_str(&format!(":{}", own.display()));
     }
     let firsts = resolved.programs.values().filter_map(|argv| argv.first()).chain(resolved.argv.first());
-    let mut folders: Vec<PathBuf> =
-        firsts.filter_map(|program| std::path::Path::new(program).parent().map(std::path::Path::to_path_buf)).collect();
+    let mut folders: Vec<PathBuf> = firsts
+        .filter_map(|program| std::path::Path::new(program).parent().map(std::path::Path::to_path_buf))
+        .collect();
     folders.extend(own);
     folders.sort();
     folders.dedup();

@@ -66,7 +66,10 @@ fn start(
     name: &str,
 ) -> Result<Starting, String> {
     // The control plane's address is written into pods' hosts files.
-    world.addresses.service(super::system::SYSTEM_NAMESPACE, "istiod").map_err(|error| format!("{error:#}"))?;
+    world
+        .addresses
+        .service(super::system::SYSTEM_NAMESPACE, "istiod")
+        .map_err(|error| format!("{error:#}"))?;
     let number = world.addresses.take_pod().map_err(|error| format!("{error:#}"))?;
     let plan = match PodPlan::new(world, template, name, number, mesh.node.ipv6()) {
         Ok(plan) => Arc::new(plan),
@@ -96,12 +99,17 @@ struct Known {
 async fn publish(mesh: &Arc<Mesh>, last: &mut Option<Known>, say: &impl Fn(String)) -> anyhow::Result<()> {
     let (views, facts) = {
         let mut world = mesh.world();
-        let facts: Vec<PodFacts> = world.pods.values().filter(|pod| pod.over.is_none()).map(PodRecord::facts).collect();
+        let facts: Vec<PodFacts> =
+            world.pods.values().filter(|pod| pod.over.is_none()).map(PodRecord::facts).collect();
         (Arc::new(views(&mut world, &facts)?), facts)
     };
     let table = translate::Input {
         services: views.as_ref().clone(),
-        pods: facts.iter().flat_map(|pod| [Some(IpAddr::V4(pod.ip4)), pod.ip6.map(IpAddr::V6)]).flatten().collect(),
+        pods: facts
+            .iter()
+            .flat_map(|pod| [Some(IpAddr::V4(pod.ip4)), pod.ip6.map(IpAddr::V6)])
+            .flatten()
+            .collect(),
         egress: egress::PORT,
         ipv6: mesh.node.ipv6(),
     };

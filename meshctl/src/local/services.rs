@@ -92,7 +92,8 @@ pub fn view(service: &Object<Service>, addresses: (Ipv4Addr, Ipv6Addr), all: &[P
     let spec = &service.spec;
     let dual = matches!(spec.ip_family_policy.as_deref(), Some("PreferDualStack" | "RequireDualStack"))
         || spec.ip_families.iter().any(|family| family == "IPv6");
-    let only6 = spec.ip_families == ["IPv6"] && spec.ip_family_policy.as_deref().is_none_or(|p| p == "SingleStack");
+    let only6 =
+        spec.ip_families == ["IPv6"] && spec.ip_family_policy.as_deref().is_none_or(|p| p == "SingleStack");
     let reach = if spec.is_external_name() {
         Reach::Name(spec.external_name.trim_end_matches('.').to_lowercase())
     } else if spec.is_headless() {
@@ -118,13 +119,21 @@ pub fn view(service: &Object<Service>, addresses: (Ipv4Addr, Ipv6Addr), all: &[P
             _ => return None,
         };
         let number = u16::try_from(port.port).ok()?;
-        let mut view =
-            PortView { name: port.name.clone(), port: number, protocol, ready: Vec::new(), waiting: Vec::new() };
+        let mut view = PortView {
+            name: port.name.clone(),
+            port: number,
+            protocol,
+            ready: Vec::new(),
+            waiting: Vec::new(),
+        };
         for (index, pod) in pods.iter().enumerate() {
             let target = match &port.target_port {
                 Some(target) => match target.name() {
                     Some(name) => pod.ports.get(name).copied(),
-                    None => target.number().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0),
+                    None => target
+                        .number()
+                        .and_then(|number| u16::try_from(number).ok())
+                        .filter(|number| *number > 0),
                 },
                 None => Some(number),
             };
@@ -159,7 +168,9 @@ pub fn slices(service: &Object<Service>, view: &ServiceView) -> Vec<Value> {
     // Ports are the same for all endpoints of a slice; pods that number a named port differently get one each.
     let mut groups: BTreeMap<Vec<u16>, Vec<usize>> = BTreeMap::new();
     for index in 0..view.pods.len() {
-        let number = |port: &PortView| port.ready.iter().chain(&port.waiting).find(|(pod, _)| *pod == index).map(|p| p.1);
+        let number = |port: &PortView| {
+            port.ready.iter().chain(&port.waiting).find(|(pod, _)| *pod == index).map(|p| p.1)
+        };
         if let Some(ports) = view.ports.iter().map(number).collect::<Option<Vec<u16>>>() {
             groups.entry(ports).or_default().push(index);
         }
@@ -171,13 +182,25 @@ pub fn slices(service: &Object<Service>, view: &ServiceView) -> Vec<Value> {
     for family in families {
         for (number, (ports, members)) in groups.iter().enumerate() {
             let suffix = format!("{}{number}", if family == "IPv4" { "a" } else { "b" });
-            slices.push(slice(view, (family, &suffix), ports, members, service.spec.publish_not_ready_addresses));
+            slices.push(slice(
+                view,
+                (family, &suffix),
+                ports,
+                members,
+                service.spec.publish_not_ready_addresses,
+            ));
         }
     }
     slices
 }
 
-fn slice(view: &ServiceView, (family, suffix): (&str, &str), ports: &[u16], members: &[usize], eager: bool) -> Value {
+fn slice(
+    view: &ServiceView,
+    (family, suffix): (&str, &str),
+    ports: &[u16],
+    members: &[usize],
+    eager: bool,
+) -> Value {
     let endpoints = members.iter().filter_map(|index| {
         let pod = view.pods.get(*index)?;
         let address = if family == "IPv4" { pod.ip4.to_string() } else { pod.ip6?.to_string() };

@@ -48,9 +48,11 @@ impl Signer {
         let document = match fs::read(&file) {
             Ok(bytes) => bytes,
             Err(_) => {
-                let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                    .map_err(|_| anyhow!("make a key for service-account tokens"))?;
-                super::paths::write_whole(&file, made.as_ref()).with_context(|| format!("write {}", file.display()))?;
+                let made =
+                    EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                        .map_err(|_| anyhow!("make a key for service-account tokens"))?;
+                super::paths::write_whole(&file, made.as_ref())
+                    .with_context(|| format!("write {}", file.display()))?;
                 made.as_ref().to_vec()
             }
         };
@@ -123,8 +125,11 @@ mod tests {
         point.extend(decode(key["x"].as_str().unwrap()));
         point.extend(decode(key["y"].as_str().unwrap()));
         let (signed, signature) = token.rsplit_once('.').unwrap();
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(signed.as_bytes(), &decode(signature)).unwrap();
-        let claims: serde_json::Value = serde_json::from_slice(&decode(signed.split_once('.').unwrap().1)).unwrap();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            .verify(signed.as_bytes(), &decode(signature))
+            .unwrap();
+        let claims: serde_json::Value =
+            serde_json::from_slice(&decode(signed.split_once('.').unwrap().1)).unwrap();
         assert_eq!(claims["sub"], "system:serviceaccount:default:bookinfo");
         assert_eq!(claims["aud"][0], "istio-ca");
     }

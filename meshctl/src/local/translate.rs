@@ -71,10 +71,11 @@ fn table(batch: &mut Batch, input: &Input, family: Family) {
                 for (index, (pod, port)) in targets.iter().enumerate() {
                     let left = u32::try_from(targets.len() - index).unwrap_or(1);
                     let one: &[Match] = if left > 1 { &[Match::OneOf(left)] } else { &[] };
-                    batch.rule(at(&chain), one, &Action::Dnat(*pod, *port));
+                    batch.rule(At { family, table: TABLE, chain: &chain }, one, &Action::Dnat(*pod, *port));
                 }
                 let full = if address.is_ipv4() { 32 } else { 128 };
-                let matches = [Match::To(*address, full), Match::Proto(port.protocol), Match::Port(port.port)];
+                let matches =
+                    [Match::To(*address, full), Match::Proto(port.protocol), Match::Port(port.port)];
                 batch.rule(at(TO_PODS), &matches, &Action::Jump(chain));
             }
         }

@@ -41,14 +41,17 @@ pub fn write(plan: &PodPlan, world: &World, place: Place<'_>, tokens: bool) -> R
     let dir = place.pods.join(&plan.uid);
     let maker = Maker { plan, world, place, tokens };
     for volume in &plan.spec.volumes {
-        let Some(files) = maker.content(volume).map_err(|error| format!("volume {}: {error}", volume.name))? else {
+        let Some(files) =
+            maker.content(volume).map_err(|error| format!("volume {}: {error}", volume.name))?
+        else {
             continue;
         };
         put(&dir.join("volumes").join(&volume.name), files)?;
     }
     let mut account = Files::new();
     account.insert("namespace".to_owned(), (plan.namespace.clone().into_bytes(), 0o644));
-    if let Some(root) = world.config_map(&plan.namespace, ROOT_CERT).and_then(|map| map.get("root-cert.pem")) {
+    if let Some(root) = world.config_map(&plan.namespace, ROOT_CERT).and_then(|map| map.get("root-cert.pem"))
+    {
         account.insert("ca.crt".to_owned(), (root.to_vec(), 0o644));
     }
     if tokens {
@@ -116,7 +119,8 @@ fn host(source: PathBuf, target: &str, read_only: bool) -> Mount {
 }
 
 fn source(plan: &PodPlan, volume: &Volume, place: Place<'_>, dir: &Path) -> Result<PathBuf, String> {
-    let fail = |path: &Path, error: std::io::Error| format!("volume {}: {}: {error}", volume.name, path.display());
+    let fail =
+        |path: &Path, error: std::io::Error| format!("volume {}: {}: {error}", volume.name, path.display());
     if let Some(path) = &volume.host_path {
         let source = PathBuf::from(&path.path);
         if path.path_type.as_deref() == Some("DirectoryOrCreate") {
@@ -132,7 +136,8 @@ fn source(plan: &PodPlan, volume: &Volume, place: Place<'_>, dir: &Path) -> Resu
     let source = dir.join("volumes").join(&volume.name);
     if volume.empty_dir.is_some() {
         fs::create_dir_all(&source).map_err(|error| fail(&source, error))?;
-        fs::set_permissions(&source, fs::Permissions::from_mode(0o777)).map_err(|error| fail(&source, error))?;
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o777))
+            .map_err(|error| fail(&source, error))?;
     }
     Ok(source)
 }
@@ -166,7 +171,10 @@ impl Maker<'_> {
             }
             return Ok(Some(files));
         }
-        if volume.empty_dir.is_some() || volume.host_path.is_some() || volume.persistent_volume_claim.is_some() {
+        if volume.empty_dir.is_some()
+            || volume.host_path.is_some()
+            || volume.persistent_volume_claim.is_some()
+        {
             return Ok(None);
         }
         Err("its kind is not supported on a laptop mesh; use emptyDir, hostPath, configMap, secret, projected, \
@@ -205,7 +213,13 @@ impl Maker<'_> {
         self.place.signer.mint(subject, audience).map(String::into_bytes).map_err(|error| error.to_string())
     }
 
-    fn config_map(&self, name: &str, items: &[KeyToPath], optional: Option<bool>, mode: u32) -> Result<Files, String> {
+    fn config_map(
+        &self,
+        name: &str,
+        items: &[KeyToPath],
+        optional: Option<bool>,
+        mode: u32,
+    ) -> Result<Files, String> {
         let Some(map) = self.world.config_map(&self.plan.namespace, name) else {
             return absent("configmap", name, optional);
         };
@@ -214,7 +228,13 @@ impl Maker<'_> {
         choose(&text.chain(binary).collect(), items, optional, mode)
     }
 
-    fn secret(&self, name: &str, items: &[KeyToPath], optional: Option<bool>, mode: u32) -> Result<Files, String> {
+    fn secret(
+        &self,
+        name: &str,
+        items: &[KeyToPath],
+        optional: Option<bool>,
+        mode: u32,
+    ) -> Result<Files, String> {
         match self.world.secret(&self.plan.namespace, name) {
             Some(secret) => choose(&secret.entries(), items, optional, mode),
             None => absent("secret", name, optional),
@@ -274,7 +294,8 @@ fn put(dir: &Path, files: Files) -> Result<(), String> {
             fs::create_dir_all(parent).map_err(|error| fail(parent, error))?;
         }
         write_whole(&path, &bytes).map_err(|error| fail(&path, error))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o400)).map_err(|error| fail(&path, error))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o400))
+            .map_err(|error| fail(&path, error))?;
     }
     Ok(())
 }

@@ -91,7 +91,9 @@ fn wanted(stored: &Stored) -> Option<Wanted> {
         AnyObject::Deployment(object) => make(&object.spec.template, count(object.spec.replicas), Style::Set),
         AnyObject::ReplicaSet(object) => make(&object.spec.template, count(object.spec.replicas), Style::Set),
         AnyObject::DaemonSet(object) => make(&object.spec.template, 1, Style::Set),
-        AnyObject::StatefulSet(object) => make(&object.spec.template, count(object.spec.replicas), Style::Numbered),
+        AnyObject::StatefulSet(object) => {
+            make(&object.spec.template, count(object.spec.replicas), Style::Numbered)
+        }
         AnyObject::Job(object) => {
             let count = if object.spec.suspend == Some(true) { 0 } else { count(object.spec.completions) };
             make(&object.spec.template, count, Style::Finite)
@@ -113,7 +115,12 @@ fn bare(meta: &Meta) -> Meta {
 fn hash(meta: &Meta, spec: &Pod) -> String {
     let text = serde_json::to_string(&(&meta.labels, &meta.annotations, spec)).unwrap_or_default();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().take(10).map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
+    digest
+        .as_ref()
+        .iter()
+        .take(10)
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect()
 }
 
 fn random_suffix() -> String {

@@ -101,7 +101,9 @@ impl PodRecord {
             ip6: plan.ip6,
             ready: self.ready(),
             terminating: self.terminating(),
-            ports: named.filter_map(|p| Some((p.name.clone(), u16::try_from(p.container_port).ok()?))).collect(),
+            ports: named
+                .filter_map(|p| Some((p.name.clone(), u16::try_from(p.container_port).ok()?)))
+                .collect(),
             hostname: (!plan.spec.subdomain.is_empty())
                 .then(|| (plan.hostname().to_owned(), plan.spec.subdomain.clone())),
         }
@@ -119,7 +121,9 @@ impl PodRecord {
             None => {}
         }
         let waiting = self.containers.values().find_map(|container| match &container.state {
-            State::Waiting(reason, _) if reason != "ContainerCreating" && reason != "PodInitializing" => Some(reason),
+            State::Waiting(reason, _) if reason != "ContainerCreating" && reason != "PodInitializing" => {
+                Some(reason)
+            }
             _ => None,
         });
         if let Some(reason) = waiting {
@@ -136,7 +140,13 @@ impl PodRecord {
         match self.over {
             Some(true) => "Succeeded",
             Some(false) => "Failed",
-            None if self.containers.values().any(|container| matches!(container.state, State::Running(_))) => "Running",
+            None if self
+                .containers
+                .values()
+                .any(|container| matches!(container.state, State::Running(_))) =>
+            {
+                "Running"
+            }
             None => "Pending",
         }
     }
@@ -154,11 +164,15 @@ impl PodRecord {
         spec["serviceAccountName"] = json!(plan.spec.account());
         let yes = |value: bool| if value { "True" } else { "False" };
         let ready = self.ready() && !self.terminating();
-        let conditions: Vec<Value> =
-            [("PodScheduled", true), ("Initialized", self.initialized), ("ContainersReady", ready), ("Ready", ready)]
-                .into_iter()
-                .map(|(kind, value)| json!({"type": kind, "status": yes(value)}))
-                .collect();
+        let conditions: Vec<Value> = [
+            ("PodScheduled", true),
+            ("Initialized", self.initialized),
+            ("ContainersReady", ready),
+            ("Ready", ready),
+        ]
+        .into_iter()
+        .map(|(kind, value)| json!({"type": kind, "status": yes(value)}))
+        .collect();
         let ips: Vec<Value> = plan.addresses().into_iter().map(|ip| json!({"ip": ip})).collect();
         let mut status = json!({
             "phase": self.phase(),
@@ -169,7 +183,8 @@ impl PodRecord {
             "startTime": plan.created,
         });
         if details {
-            status["containerStatuses"] = plan.spec.containers.iter().map(|c| self.container_value(&c.name)).collect();
+            status["containerStatuses"] =
+                plan.spec.containers.iter().map(|c| self.container_value(&c.name)).collect();
             status["reason"] = json!(self.word());
         }
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status})
@@ -211,7 +226,13 @@ impl World {
     /// An empty world.
     #[must_use]
     pub fn new(addresses: Addresses) -> Self {
-        Self { objects: BTreeMap::new(), pods: BTreeMap::new(), addresses, published: BTreeMap::new(), counter: 0 }
+        Self {
+            objects: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            addresses,
+            published: BTreeMap::new(),
+            counter: 0,
+        }
     }
 
     /// The typed object of this kind and name.
@@ -270,8 +291,11 @@ impl World {
         let meta = object.meta_mut();
         meta.resource_version = self.counter.to_string();
         meta.uid = old.as_ref().map_or_else(uid, |old| old.uid.clone());
-        meta.creation_timestamp =
-            old.as_ref().and_then(|old| old.creation_timestamp).or(meta.creation_timestamp).or(Some(Time::now()));
+        meta.creation_timestamp = old
+            .as_ref()
+            .and_then(|old| old.creation_timestamp)
+            .or(meta.creation_timestamp)
+            .or(Some(Time::now()));
         meta.generation = Some(old.as_ref().and_then(|old| old.generation).unwrap_or(0) + 1);
         self.objects.insert(key, Stored { object, manifest, own });
         word
@@ -312,7 +336,9 @@ fn same(a: &AnyObject, b: &AnyObject) -> bool {
             map.shift_remove("status");
         }
         if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"] {
+            for field in
+                ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"]
+            {
                 meta.shift_remove(field);
             }
         }
