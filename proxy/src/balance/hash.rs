@@ -49,7 +49,8 @@ impl HashTable {
         if entries.is_empty() {
             return None;
         }
-        let keyed: Vec<_> = entries.iter().map(|(endpoint, weight)| (key(&endpoint.address), *weight)).collect();
+        let keyed: Vec<_> =
+            entries.iter().map(|(endpoint, weight)| (key(&endpoint.address), *weight)).collect();
         match balance {
             Balance::RingHash { minimum, maximum } => Some(Self::Ring(ring::build(&keyed, minimum, maximum))),
             Balance::Maglev { table } => Some(Self::Maglev(maglev::build(&keyed, table))),
@@ -59,7 +60,11 @@ impl HashTable {
 }
 
 /// The tables of a new set, by priority, over the endpoints that are healthy in it. Empty for other balancers.
-pub fn tables(balance: Balance, priorities: &[Vec<LocalityGroup>], locality_weighted: bool) -> Vec<Arc<HashTable>> {
+pub fn tables(
+    balance: Balance,
+    priorities: &[Vec<LocalityGroup>],
+    locality_weighted: bool,
+) -> Vec<Arc<HashTable>> {
     if !matches!(balance, Balance::RingHash { .. } | Balance::Maglev { .. }) {
         return Vec::new();
     }
@@ -81,7 +86,8 @@ pub(super) fn weighted(
         let taken: Vec<_> = group.endpoints.iter().filter(|endpoint| take(endpoint)).collect();
         let sum: f64 = taken.iter().map(|endpoint| f64::from(endpoint.weight)).sum();
         let scale = if locality_weighted && sum > 0.0 { f64::from(group.weight) / sum } else { 1.0 };
-        entries.extend(taken.into_iter().map(|endpoint| (endpoint.clone(), f64::from(endpoint.weight) * scale)));
+        entries
+            .extend(taken.into_iter().map(|endpoint| (endpoint.clone(), f64::from(endpoint.weight) * scale)));
     }
     let total: f64 = entries.iter().map(|(_, weight)| weight).sum();
     entries.iter_mut().for_each(|(_, weight)| *weight /= total);
@@ -111,7 +117,8 @@ pub fn hash_request(policies: &[HashPolicy], head: &Head<'_>, conn: &Conn) -> Ha
                 (Some(value), _) => Some(xxh64(value.as_bytes(), 0)),
                 (None, None) => None,
                 (None, Some(ttl)) => {
-                    let value = format!("{:016x}", xxh64(format!("{}{}", conn.peer, conn.local).as_bytes(), 0));
+                    let value =
+                        format!("{:016x}", xxh64(format!("{}{}", conn.peer, conn.local).as_bytes(), 0));
                     hashed.set_cookie = set_cookie(name, &value, ttl.as_secs(), path, attributes);
                     Some(xxh64(value.as_bytes(), 0))
                 }

@@ -31,7 +31,12 @@ struct Due {
 }
 
 impl List {
-    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, share: u64, table: Option<Arc<HashTable>>, dice: &mut Dice) -> Self {
+    pub(super) fn new(
+        endpoints: Vec<Arc<Endpoint>>,
+        share: u64,
+        table: Option<Arc<HashTable>>,
+        dice: &mut Dice,
+    ) -> Self {
         let alike = endpoints.windows(2).all(|two| two[0].weight == two[1].weight);
         let mut sum = 0;
         let mut sums = Vec::new();
@@ -51,7 +56,12 @@ impl List {
     }
 
     /// One endpoint by the rule, or `None` for an empty list.
-    pub(super) fn choose(&mut self, balance: Balance, hash: Option<u64>, dice: &mut Dice) -> Option<&Arc<Endpoint>> {
+    pub(super) fn choose(
+        &mut self,
+        balance: Balance,
+        hash: Option<u64>,
+        dice: &mut Dice,
+    ) -> Option<&Arc<Endpoint>> {
         if self.endpoints.is_empty() {
             return None;
         }
@@ -87,7 +97,8 @@ impl List {
         let busy = |index: usize| {
             let endpoint = &self.endpoints[index];
             let active = endpoint.state.active.load(Ordering::Relaxed);
-            (f64::from(active) + 1.0) / if self.sums.is_empty() { 1.0 } else { f64::from(endpoint.weight.max(1)) }
+            (f64::from(active) + 1.0)
+                / if self.sums.is_empty() { 1.0 } else { f64::from(endpoint.weight.max(1)) }
         };
         if self.endpoints.len() == 2 && self.sums.is_empty() {
             // Two draws of two would often compare an endpoint with itself.

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn shares() {
-        let entries: Vec<_> = (1..=3).map(|n| (format!("10.0.0.{n}:80"), if n == 1 { 0.5 } else { 0.25 })).collect();
+        let entries: Vec<_> =
+            (1..=3).map(|n| (format!("10.0.0.{n}:80"), if n == 1 { 0.5 } else { 0.25 })).collect();
         let table = build(&entries, 1009);
         let count = |index| table.iter().filter(|slot| **slot == index).count();
         assert!((500..=509).contains(&count(0)), "{}", count(0));

@@ -66,7 +66,8 @@ impl Picker {
         view.refresh(cluster, now, dice);
         let mut chosen = view.plan.pick(cluster, hint, dice)?;
         for _ in 0..hint.again {
-            if !hint.avoid.iter().any(|avoid| Arc::ptr_eq(avoid, &chosen) || avoid.address == chosen.address) {
+            if !hint.avoid.iter().any(|avoid| Arc::ptr_eq(avoid, &chosen) || avoid.address == chosen.address)
+            {
                 break;
             }
             chosen = view.plan.pick(cluster, hint, dice)?;
@@ -89,7 +90,8 @@ impl Picker {
 
     /// Forgets clusters that the Config no longer has. Called when a worker sees a new Config.
     pub fn retain(&mut self, config: &Config) {
-        let kept: std::collections::HashSet<_> = config.clusters.iter().flatten().map(|cluster| cluster.id).collect();
+        let kept: std::collections::HashSet<_> =
+            config.clusters.iter().flatten().map(|cluster| cluster.id).collect();
         self.views.retain(|id, _| kept.contains(id));
     }
 }

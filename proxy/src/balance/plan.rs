@@ -58,7 +58,12 @@ impl Plan {
     }
 
     /// One endpoint, or `None` where none is usable.
-    pub(super) fn pick(&mut self, cluster: &Cluster, hint: &Hint<'_>, dice: &mut Dice) -> Option<Arc<Endpoint>> {
+    pub(super) fn pick(
+        &mut self,
+        cluster: &Cluster,
+        hint: &Hint<'_>,
+        dice: &mut Dice,
+    ) -> Option<Arc<Endpoint>> {
         let draw = hint.hash.map_or_else(|| dice.below(100), |hash| hash % 100);
         let level = self.level(hint, draw)?;
         let total: u64 = level.lists.iter().map(|list| list.share).sum();
@@ -83,7 +88,8 @@ impl Plan {
         };
         if hint.other_priorities && !hint.avoid.is_empty() {
             // A later try leaves the priorities of the earlier ones, while others have something usable.
-            let fresh = |level: &Level| !tried(level) && level.lists.iter().any(|list| !list.endpoints.is_empty());
+            let fresh =
+                |level: &Level| !tried(level) && level.lists.iter().any(|list| !list.endpoints.is_empty());
             if let Some(at) = self.levels.iter().position(fresh) {
                 return self.levels.get_mut(at);
             }
@@ -107,13 +113,19 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn lists(&self, settings: &ClusterSettings, usable: &dyn Fn(&Endpoint) -> bool, dice: &mut Dice) -> Vec<List> {
+    fn lists(
+        &self,
+        settings: &ClusterSettings,
+        usable: &dyn Fn(&Endpoint) -> bool,
+        dice: &mut Dice,
+    ) -> Vec<List> {
         let take = |endpoint: &Endpoint| self.panic || usable(endpoint);
         let by_locality = settings.locality_weighted && !self.panic;
         if let Some(prebuilt) = self.prebuilt {
             let entries = weighted(self.groups, by_locality, &take);
             // The table of the set stands as long as exactly its healthy endpoints are the usable ones.
-            let as_built = !self.groups.iter().flat_map(|group| &group.endpoints).any(|e| e.healthy != take(e));
+            let as_built =
+                !self.groups.iter().flat_map(|group| &group.endpoints).any(|e| e.healthy != take(e));
             let table = match as_built {
                 true => Some(prebuilt.clone()),
                 false => HashTable::build(settings.balance, &entries).map(Arc::new),
@@ -126,10 +138,12 @@ impl Source<'_> {
             return vec![List::new(all.filter(|endpoint| take(endpoint)).cloned().collect(), 1, None, dice)];
         }
         let lists = self.groups.iter().filter_map(|group| {
-            let endpoints: Vec<_> = group.endpoints.iter().filter(|endpoint| take(endpoint)).cloned().collect();
+            let endpoints: Vec<_> =
+                group.endpoints.iter().filter(|endpoint| take(endpoint)).cloned().collect();
             let (here, all) = (endpoints.len() as u64, group.endpoints.len().max(1) as u64);
             // A locality keeps its weight until fewer than 1/1.4 of its endpoints are usable.
-            let share = (here * u64::from(self.overprovisioning) * 100 / all).min(10_000) * u64::from(group.weight);
+            let share =
+                (here * u64::from(self.overprovisioning) * 100 / all).min(10_000) * u64::from(group.weight);
             (share > 0).then(|| List::new(endpoints, share, None, dice))
         });
         lists.collect()

@@ -282,6 +282,7 @@ impl Arrival {
             start_wall: SystemTime::now(),
             cluster: None,
             cluster_name: None,
+            endpoint: None,
             upstream: None,
             upstream_local: None,
             upstream_tls: None,

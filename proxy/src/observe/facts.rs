@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::{Cluster, Direction, Rule};
+use crate::config::{Cluster, Direction, Endpoint, Rule};
 use crate::fail::Failure;
 
 /// What is known about one downstream connection; shared by its requests.
@@ -75,6 +75,8 @@ pub struct Facts {
     pub trailers: http::HeaderMap,
     pub rule: Option<Arc<Rule>>,
     pub cluster: Option<Arc<Cluster>>,
+    /// The endpoint of the last attempt: its `workload` stands in where the peer sent no metadata.
+    pub endpoint: Option<Arc<Endpoint>>,
     pub upstream: Option<SocketAddr>,
     pub upstream_local: Option<SocketAddr>,
     /// TLS of the upstream connection.
@@ -124,6 +126,7 @@ pub struct TcpFacts {
     pub cluster: Option<Arc<Cluster>>,
     /// The cluster that was asked for, known or not.
     pub cluster_name: Option<Arc<str>>,
+    pub endpoint: Option<Arc<Endpoint>>,
     pub upstream: Option<SocketAddr>,
     pub upstream_local: Option<SocketAddr>,
     pub upstream_tls: Option<Arc<TlsFacts>>,

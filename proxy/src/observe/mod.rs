@@ -1,15 +1,36 @@
 //! What is told about requests and connections: one plain struct of facts, and the sinks that read it.
 //!
-//! In: [`Facts`] and [`TcpFacts`], filled along the pipelines. Out: access log lines, metrics, spans. Everything is
-//! synchronous and per worker; the slow ends (files, the trace collector) are on other threads.
+//! ```text
+//!   Facts, TcpFacts --> shard (one per worker) --> series  --> render --> /stats, Prometheus
+//!                                              --> access_log (lines) --> writer threads
+//!                                              --> span --> export --> collector
+//! ```
+//! Everything up to the arrows' ends is synchronous and per worker; the slow ends are on other threads.
 
+pub mod access_log;
+mod export;
 mod facts;
 mod flags;
 mod format;
+pub mod labels;
 mod operator;
+mod peer;
+mod render;
+pub mod series;
+mod shard;
+pub mod span;
 mod time;
 pub mod trace;
 
+#[cfg(test)]
+mod tests;
+
+pub use access_log::Sinks;
+pub use export::export;
 pub use facts::*;
 pub use format::{LogFormat, TextFormat};
 pub use operator::{Subject, Value};
+pub use peer::{Own, Peers, introduction};
+pub use render::{Sample, SampleValue, json, label, labels, prometheus, samples, text};
+pub use series::{Registry, Store, Totals};
+pub use shard::{Ends, Exported, Shard};

@@ -47,7 +47,10 @@ const RING: Balance = Balance::RingHash { minimum: 1024, maximum: 8 << 20 };
 #[test]
 fn round_robin_by_weight() {
     let all = [endpoint(1, 1, true), endpoint(2, 1, true), endpoint(3, 1, false)];
-    assert_eq!(counts(&cluster(Balance::RoundRobin, vec![vec![group(1, &all)]], false), 100), [0, 50, 50, 0, 0]);
+    assert_eq!(
+        counts(&cluster(Balance::RoundRobin, vec![vec![group(1, &all)]], false), 100),
+        [0, 50, 50, 0, 0]
+    );
     let all = [endpoint(1, 3, true), endpoint(2, 1, true)];
     let got = counts(&cluster(Balance::RoundRobin, vec![vec![group(1, &all)]], false), 400);
     assert!(got[1].abs_diff(300) <= 1 && got[2].abs_diff(100) <= 1, "{got:?}");
@@ -74,7 +77,8 @@ fn the_less_busy_of_two() {
 
 #[test]
 fn localities_by_weight() {
-    let groups = vec![group(80, &[endpoint(1, 1, true)]), group(20, &[endpoint(2, 1, true), endpoint(3, 1, true)])];
+    let groups =
+        vec![group(80, &[endpoint(1, 1, true)]), group(20, &[endpoint(2, 1, true), endpoint(3, 1, true)])];
     let got = counts(&cluster(Balance::Random, vec![groups], true), 10_000);
     assert!((7_700..8_300).contains(&got[1]) && got[2] + got[3] > 1_700, "{got:?}");
 }
@@ -87,7 +91,9 @@ fn ejected_endpoints_are_left_out_and_come_back() {
     cluster.outliers.adopt(Some(settings));
     cluster.outliers.members.store(2, Ordering::Relaxed);
     let mut picker = Picker::new(Dice::new(1));
-    let mut pick = |hash, now| last_byte(&picker.pick(&cluster, &Hint { hash: Some(hash), ..Default::default() }, now).expect("one"));
+    let mut pick = |hash, now| {
+        last_byte(&picker.pick(&cluster, &Hint { hash: Some(hash), ..Default::default() }, now).expect("one"))
+    };
     let first: Vec<_> = (0..64).map(|n| pick(n << 58, 1)).collect();
     assert!(first.contains(&1) && first.contains(&2));
     (0..5).for_each(|_| {
@@ -100,7 +106,8 @@ fn ejected_endpoints_are_left_out_and_come_back() {
 #[test]
 fn a_retry_avoids_the_first_host() {
     let all = [endpoint(1, 1, true), endpoint(2, 1, true)];
-    let cluster = cluster(Balance::Random, vec![vec![group(1, &all)], vec![group(1, &[endpoint(3, 1, true)])]], false);
+    let cluster =
+        cluster(Balance::Random, vec![vec![group(1, &all)], vec![group(1, &[endpoint(3, 1, true)])]], false);
     let mut picker = Picker::new(Dice::new(1));
     let mut other = 0;
     for _ in 0..1000 {

@@ -1,0 +1,374 @@
+//! One worker's telemetry: facts in, numbers, lines and spans out.
+//!
+//! In: the calls of [`Observer`], synchronous, from the worker's own thread. Out: increments of handles that are
+//! cached by what distinguishes them, access log lines into buffers that a flusher empties, spans into the export
+//! queue. Nothing is formatted unless a sink wants it; labels are rendered only when a combination is new.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::access_log::{self, Sinks};
+use super::labels::{Labels, Reporter};
+use super::operator::Subject;
+use super::peer::{Own, Peers};
+use super::series::{ClusterSeries, HttpSeries, RequestSeries, Store, TcpSeries};
+use super::{Facts, Peer, TcpFacts, TlsFacts, flags, span};
+use crate::config::{AccessLog, Cluster, Endpoint, HttpChain, Listener, ServiceIdentity, TcpChain};
+use crate::fail::Failure;
+use crate::filter::Filter;
+use crate::listen::Refusals;
+use crate::worker::{Moment, Observer};
+
+/// A buffer of this size is handed to its writer at once.
+const BATCH: usize = 32 * 1024;
+/// Others wait this long for company.
+const LINGER: Duration = Duration::from_millis(20);
+/// Handles remembered; at this many the cache starts anew (the series themselves stay).
+const HANDLES: usize = 8192;
+
+/// A span on its way to a collector.
+#[derive(Debug)]
+pub struct Exported {
+    /// Collector cluster and path.
+    pub cluster: Arc<str>,
+    pub path: Arc<str>,
+    pub host: Arc<str>,
+    pub span: serde_json::Value,
+}
+
+/// Where the slow ends are.
+#[derive(Clone)]
+pub struct Ends {
+    pub own: Arc<Own>,
+    pub sinks: Sinks,
+    pub spans: mpsc::Sender<Exported>,
+}
+
+/// What makes two requests count in different series. Pointers stand for what the value keeps alive.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    reporter: Reporter,
+    grpc: bool,
+    status: u16,
+    grpc_status: Option<u16>,
+    flags: u32,
+    peer: usize,
+    service: usize,
+    cluster: usize,
+    rule: usize,
+    own_principal: Option<Arc<str>>,
+    peer_principal: Option<Arc<str>>,
+    /// Only where no service is known.
+    authority: Option<Arc<str>>,
+}
+
+struct Handle {
+    series: Arc<RequestSeries>,
+    /// What the key's pointers point to.
+    _held:
+        (Option<Arc<Peer>>, Option<Arc<ServiceIdentity>>, Option<Arc<str>>, Option<Arc<crate::config::Rule>>),
+}
+
+/// A TCP connection that was reported as open.
+struct Flow {
+    series: Arc<TcpSeries>,
+    sent: u64,
+    received: u64,
+}
+
+/// The telemetry of one worker.
+pub struct Shard {
+    ends: Ends,
+    store: Arc<Store>,
+    peers: Peers,
+    handles: RefCell<HashMap<Key, Handle>>,
+    clusters: RefCell<HashMap<Arc<str>, Arc<ClusterSeries>>>,
+    managers: RefCell<HashMap<Arc<str>, Arc<HttpSeries>>>,
+    flows: RefCell<HashMap<u64, Flow>>,
+    lines: RefCell<Vec<(Arc<str>, String)>>,
+    written: Notify,
+}
+
+impl Shard {
+    /// A shard that counts into `store`.
+    pub fn new(ends: Ends, store: Arc<Store>) -> Rc<Self> {
+        Rc::new(Shard {
+            ends,
+            store,
+            peers: Peers::default(),
+            handles: RefCell::default(),
+            clusters: RefCell::default(),
+            managers: RefCell::default(),
+            flows: RefCell::default(),
+            lines: RefCell::default(),
+            written: Notify::new(),
+        })
+    }
+
+    /// Hands over log lines shortly after they were written; runs beside the worker for ever.
+    pub async fn flush_for_ever(self: Rc<Self>) {
+        loop {
+            self.written.notified().await;
+            tokio::time::sleep(LINGER).await;
+            self.flush();
+        }
+    }
+
+    /// Hands over what is buffered.
+    pub fn flush(&self) {
+        for (path, buffer) in self.lines.borrow_mut().iter_mut() {
+            if !buffer.is_empty() {
+                self.ends.sinks.send(path, std::mem::take(buffer).into_bytes());
+            }
+        }
+    }
+
+    fn log(&self, logs: &[Arc<AccessLog>], subject: &Subject<'_>, failures: &[Failure]) {
+        for log in logs.iter().filter(|log| access_log::wants(log, failures)) {
+            let mut lines = self.lines.borrow_mut();
+            let at = match lines.iter().position(|(path, _)| *path == log.path) {
+                Some(at) => at,
+                None => {
+                    lines.push((log.path.clone(), String::new()));
+                    lines.len() - 1
+                }
+            };
+            let Some((path, buffer)) = lines.get_mut(at) else { continue };
+            access_log::line(&log.format, subject, buffer);
+            if buffer.len() >= BATCH {
+                self.ends.sinks.send(path, std::mem::take(buffer).into_bytes());
+            }
+            self.written.notify_one();
+        }
+    }
+
+    /// The other side, by what it said, else by what its endpoint says.
+    fn peer(
+        &self,
+        reporter: Reporter,
+        downstream: Option<&Arc<Peer>>,
+        upstream: Option<&Arc<Peer>>,
+        endpoint: Option<&Arc<Endpoint>>,
+    ) -> Option<Arc<Peer>> {
+        match reporter {
+            Reporter::Destination => downstream.cloned(),
+            Reporter::Source => upstream.cloned().or_else(|| {
+                let workload = endpoint?.workload.as_ref()?;
+                Some(self.peers.endpoint(workload))
+            }),
+        }
+    }
+
+    fn count(&self, facts: &Facts) {
+        let reporter = Reporter::of(facts.conn.direction);
+        let downstream = facts.downstream_peer.as_ref();
+        let peer = self.peer(reporter, downstream, facts.upstream_peer.as_ref(), facts.endpoint.as_ref());
+        let tls = match reporter {
+            Reporter::Destination => facts.conn.tls.as_ref(),
+            Reporter::Source => facts.upstream_tls.as_deref(),
+        };
+        let service = facts.cluster.as_ref().and_then(|cluster| cluster.settings.service.clone());
+        let cluster = facts.cluster.as_ref().map(|cluster| cluster.name.clone());
+        let principal = |pick: fn(&TlsFacts) -> &Option<Arc<str>>| tls.and_then(|tls| pick(tls).clone());
+        let key = Key {
+            reporter,
+            grpc: facts.grpc,
+            status: facts.status,
+            grpc_status: facts.grpc_status,
+            flags: flags::bits(&facts.failures),
+            peer: address(peer.as_ref()),
+            service: address(service.as_ref()),
+            cluster: address(cluster.as_ref()),
+            rule: address(facts.rule.as_ref()),
+            own_principal: principal(|tls| &tls.local_principal),
+            peer_principal: principal(|tls| &tls.peer_principal),
+            authority: service.is_none().then(|| facts.authority.clone()),
+        };
+        let mut handles = self.handles.borrow_mut();
+        if handles.len() >= HANDLES {
+            handles.clear();
+        }
+        let handle = handles.entry(key).or_insert_with(|| {
+            let labels = Labels {
+                own: &self.ends.own.peer,
+                reporter,
+                peer: peer.as_deref(),
+                tls,
+                cluster: facts.cluster.as_deref(),
+                cluster_name: None,
+                route: facts.rule.as_ref().map(|rule| &*rule.name).unwrap_or_default(),
+                authority: &facts.authority,
+                protocol: if facts.grpc { "grpc" } else { "http" },
+                http: Some((facts.status, facts.grpc_status.filter(|_| facts.grpc))),
+                failures: &facts.failures,
+            };
+            let series = self.store.request(&labels.render());
+            Handle { series, _held: (peer.clone(), service.clone(), cluster.clone(), facts.rule.clone()) }
+        });
+        let series = &handle.series;
+        series.requests.add(1);
+        if let Some(ended) = facts.ended {
+            series.duration.record(millis(ended));
+        }
+        series.request_bytes.record(facts.bytes_received + facts.request_head_bytes);
+        series.response_bytes.record(facts.bytes_sent + facts.response_head_bytes);
+        if facts.grpc {
+            series.request_messages.add(facts.request_messages);
+            series.response_messages.add(facts.response_messages);
+        }
+    }
+
+    fn count_cluster(&self, cluster: &Cluster, facts: &Facts) {
+        let mut known = self.clusters.borrow_mut();
+        let series = match known.get(&cluster.name) {
+            Some(series) => series,
+            None => known.entry(cluster.name.clone()).or_insert_with(|| self.store.cluster(&cluster.name)),
+        };
+        series.requests.add(u64::from(facts.attempts.max(1)));
+        series.retries.add(u64::from(facts.attempts.saturating_sub(1)));
+        if facts.failures.contains(&Failure::UpstreamTimeout) {
+            series.timeouts.add(1);
+        }
+        if facts.status != 0 {
+            *series.codes.lock().entry(facts.status).or_default() += 1;
+        }
+        if let (Some(started), Some(head)) = (facts.upstream_started, facts.upstream_head) {
+            series.time.record(millis(head.saturating_duration_since(started)));
+        }
+    }
+
+    fn count_manager(&self, chain: &HttpChain, facts: &Facts) {
+        let mut known = self.managers.borrow_mut();
+        let series = match known.get(&chain.stat_prefix) {
+            Some(series) => series,
+            None => {
+                known.entry(chain.stat_prefix.clone()).or_insert_with(|| self.store.http(&chain.stat_prefix))
+            }
+        };
+        series.requests.add(1);
+        if let Some(class) = series.classes.get(usize::from(facts.status / 100)) {
+            class.add(1);
+        }
+        if let Some(ended) = facts.ended {
+            series.time.record(millis(ended));
+        }
+    }
+
+    fn tcp_series(&self, facts: &TcpFacts) -> Arc<TcpSeries> {
+        let reporter = Reporter::of(facts.conn.direction);
+        let said = facts.conn.tcp_peer.lock().clone();
+        let downstream = facts.downstream_peer.as_ref().or(said.as_ref());
+        let peer = self.peer(reporter, downstream, facts.upstream_peer.as_ref(), facts.endpoint.as_ref());
+        let labels = Labels {
+            own: &self.ends.own.peer,
+            reporter,
+            peer: peer.as_deref(),
+            tls: match reporter {
+                Reporter::Destination => facts.conn.tls.as_ref(),
+                Reporter::Source => facts.upstream_tls.as_deref(),
+            },
+            cluster: facts.cluster.as_deref(),
+            cluster_name: facts.cluster_name.as_deref(),
+            route: "",
+            authority: "",
+            protocol: "tcp",
+            http: None,
+            failures: &facts.failures,
+        };
+        self.store.tcp(&labels.render())
+    }
+
+    /// Labels are fixed when a connection is first reported: once its peer is known, or will not be.
+    fn count_tcp(&self, facts: &TcpFacts, when: Moment) {
+        let mut flows = self.flows.borrow_mut();
+        if when != Moment::Closed && !flows.contains_key(&facts.conn.id) && peer_pending(facts) {
+            return;
+        }
+        let flow = flows.entry(facts.conn.id).or_insert_with(|| {
+            let series = self.tcp_series(facts);
+            series.opened.add(1);
+            Flow { series, sent: 0, received: 0 }
+        });
+        flow.series.sent.add(facts.bytes_sent.saturating_sub(flow.sent));
+        flow.series.received.add(facts.bytes_received.saturating_sub(flow.received));
+        (flow.sent, flow.received) = (facts.bytes_sent, facts.bytes_received);
+        if when == Moment::Closed {
+            flow.series.closed.add(1);
+            flows.remove(&facts.conn.id);
+        }
+    }
+}
+
+/// The peer said that it will introduce itself and has not yet.
+fn peer_pending(facts: &TcpFacts) -> bool {
+    let exchanges =
+        |tls: Option<&TlsFacts>| tls.is_some_and(|tls| tls.alpn.as_deref() == Some(wire::peer::ALPN));
+    match Reporter::of(facts.conn.direction) {
+        Reporter::Destination => {
+            let said = facts.downstream_peer.is_some() || facts.conn.tcp_peer.lock().is_some();
+            exchanges(facts.conn.tls.as_ref()) && !said
+        }
+        Reporter::Source => exchanges(facts.upstream_tls.as_deref()) && facts.upstream_peer.is_none(),
+    }
+}
+
+impl Observer for Shard {
+    fn request(&self, chain: &HttpChain, facts: &Facts) {
+        if chain.filters.iter().any(|filter| matches!(filter, Filter::Stats { .. })) {
+            self.count(facts);
+        }
+        if let Some(cluster) = &facts.cluster {
+            self.count_cluster(cluster, facts);
+        }
+        self.count_manager(chain, facts);
+        self.log(&chain.access_logs, &Subject::Http(facts), &facts.failures);
+        if let Some(tracing) = &chain.tracing
+            && let Some(span) = span::span(&self.ends.own, tracing, facts)
+        {
+            let exported = Exported {
+                cluster: tracing.cluster.clone(),
+                path: tracing.path.clone(),
+                host: tracing.hostname.clone(),
+                span,
+            };
+            // A full queue means a collector that does not answer: spans are lost, requests are not.
+            drop(self.ends.spans.try_send(exported));
+        }
+    }
+
+    fn connection(&self, chain: &TcpChain, facts: &TcpFacts, when: Moment) {
+        if chain.stats {
+            self.count_tcp(facts, when);
+        }
+        if when == Moment::Closed {
+            self.log(&chain.access_logs, &Subject::Tcp(facts), &facts.failures);
+        }
+    }
+
+    fn peer_of_headers(&self, id: &[u8], metadata: &[u8]) -> Option<Arc<Peer>> {
+        self.peers.headers(id, metadata)
+    }
+
+    fn peer_of_frame(&self, body: &[u8]) -> Option<Arc<Peer>> {
+        self.peers.frame(body)
+    }
+}
+
+impl Refusals for Shard {
+    fn refused(&self, listener: &Listener, facts: &TcpFacts) {
+        self.log(&listener.access_logs, &Subject::Tcp(facts), &facts.failures);
+    }
+}
+
+fn address<T: ?Sized>(shared: Option<&Arc<T>>) -> usize {
+    shared.map_or(0, |shared| Arc::as_ptr(shared).cast::<()>() as usize)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
