@@ -31,7 +31,7 @@ macro_rules! choice {
         $(#[$meta])*
         #[derive(
             Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord,
-            serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+            serde::Serialize, serde::Deserialize,
         )]
         pub enum $name {
             $( $(#[$variant_meta])* #[serde(rename = $word)] $variant, )*
@@ -39,8 +39,19 @@ macro_rules! choice {
 
         impl $name {
             /// The word as written in the text.
+            #[allow(dead_code, unreachable_pub)]
             pub fn as_str(self) -> &'static str {
                 match self { $( $name::$variant => $word, )* }
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "enum": [$($word),*]})
             }
         }
 
