@@ -6,3 +6,6 @@
 //! ```
 
 pub mod local;
+
+pub mod proxy_config;
+pub mod render;

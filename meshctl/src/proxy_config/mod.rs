@@ -1,0 +1,16 @@
+//! `meshctl proxy-config`: what one proxy holds, as tables and JSON. In: the JSON of a proxy's admin pages (or a file
+//! of it). Out: text. Pure; who fetches the pages is `cmd`. Columns and flags follow istioctl.
+
+mod clusters;
+mod dump;
+mod endpoints;
+mod listeners;
+mod routes;
+mod secrets;
+
+pub use clusters::{ClusterFilter, clusters};
+pub use dump::{Dump, Form};
+pub use endpoints::{EndpointFilter, eds, endpoints};
+pub use listeners::{ListenerFilter, listeners};
+pub use routes::{RouteFilter, routes};
+pub use secrets::secrets;
