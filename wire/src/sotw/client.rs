@@ -26,6 +26,8 @@ pub struct Accepted {
     version: Arc<str>,
     nonce: Arc<str>,
     stream: u64,
+    /// Some of it was not wanted any more.
+    partial: bool,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ struct Lane {
     /// What is held is not what `version` says: part of a response was refused, or names were dropped. A new stream
     /// must not claim that version.
     mixed: bool,
+    /// The next response is an answer to a request that claimed nothing, so it brings everything.
+    complete: bool,
     /// Dropped since the last request.
     dropped: BTreeSet<Arc<str>>,
     nonce: Arc<str>,
@@ -103,6 +107,7 @@ impl Client {
             lane.asked = false;
             lane.nonce = "".into();
             lane.error = None;
+            lane.complete = false;
         }
     }
 
@@ -115,6 +120,7 @@ impl Client {
     pub fn received(&mut self, response: Response) -> Accepted {
         let lane = self.lanes.entry(response.kind).or_default();
         let mut resources = response.resources;
+        let all = resources.len();
         resources.retain(|resource| lane.wildcard || lane.names.contains(&resource.name));
         let mut removed = Vec::new();
         if response.kind.is_whole_set() {
@@ -123,6 +129,7 @@ impl Client {
         }
         Accepted {
             kind: response.kind,
+            partial: resources.len() < all,
             resources,
             removed,
             version: response.version,
@@ -162,13 +169,16 @@ impl Client {
         for name in &accepted.removed {
             lane.held.remove(name);
         }
+        let mut mixed = error.is_some() || accepted.partial;
         for resource in &accepted.resources {
             let wanted = lane.wildcard || lane.names.contains(&resource.name);
+            mixed |= !wanted;
             if wanted && took(&resource.name) {
                 lane.held.insert(resource.name.clone(), resource.version.clone());
             }
         }
-        lane.mixed = error.is_some();
+        let complete = std::mem::take(&mut lane.complete) || accepted.kind.is_whole_set();
+        lane.mixed = mixed || (lane.mixed && !complete);
         if error.is_none() {
             lane.version = accepted.version.clone();
         }
@@ -191,10 +201,12 @@ impl Lane {
             std::mem::take(&mut self.dropped).intersection(&self.names).cloned().collect();
         self.asked = true;
         self.due = false;
+        let claim = if first && self.mixed { "".into() } else { self.version.clone() };
+        self.complete |= first && claim.is_empty();
         let mut request = Request {
             kind: Some(kind),
             names: self.names.iter().cloned().collect(),
-            version: if first && self.mixed { "".into() } else { self.version.clone() },
+            version: claim,
             nonce: self.nonce.clone(),
             error: self.error.take(),
         };

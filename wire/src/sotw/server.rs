@@ -70,10 +70,8 @@ impl Server {
         let mut reports = Vec::new();
         if stream.lane.subscribed {
             if !request.nonce.is_empty() {
-                match stream.answered(kind, request) {
-                    Some(Report::Stale { .. }) => return vec![Report::Stale { kind }],
-                    report => reports.extend(report),
-                }
+                // Even if the answer is stale, its names are the client's wish at that time.
+                reports.extend(stream.answered(kind, request));
             }
         } else {
             stream.lane.subscribed = true;
@@ -138,7 +136,7 @@ impl Stream {
     fn answered(&mut self, kind: Kind, request: &Request) -> Option<Report> {
         let nonce = request.nonce.clone();
         if *self.in_flight.as_ref()? != nonce {
-            // The client had not seen our last response when it wrote this; it will repeat itself.
+            // The client had not seen our last response when it wrote this; it will answer that, too.
             return Some(Report::Stale { kind });
         }
         self.in_flight = None;
