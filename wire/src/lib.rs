@@ -22,6 +22,7 @@ pub mod resource;
 pub mod sotw;
 pub mod spiffe;
 pub mod structs;
+pub mod transport;
 
 pub use envoy_types::pb;
 
