@@ -20,6 +20,8 @@ pub enum Failure {
     UpstreamReset,
     /// The upstream refused the stream (GOAWAY, REFUSED_STREAM).
     UpstreamRefused,
+    /// The upstream reset the stream.
+    UpstreamRemoteReset,
     /// The upstream broke off in the middle of the response.
     UpstreamTermination,
     /// The upstream spoke no valid HTTP.
@@ -78,6 +80,7 @@ impl Failure {
             Self::UpstreamRefused => {
                 (503, "UR", "upstream_reset_before_response_started{remote_refused_stream_reset}")
             }
+            Self::UpstreamRemoteReset => (503, "UR", "upstream_reset_before_response_started{remote_reset}"),
             Self::UpstreamTermination => {
                 (0, "UC", "upstream_reset_after_response_started{connection_termination}")
             }
@@ -85,7 +88,7 @@ impl Failure {
             Self::UpstreamTimeout => (504, "UT", "response_timeout"),
             Self::Overflow => (503, "UO", "upstream_reset_before_response_started{overflow}"),
             Self::RetryExhausted => (0, "URX", ""),
-            Self::RetryOverflow => (0, "URX", ""),
+            Self::RetryOverflow => (0, "UO", ""),
             Self::DownstreamReset => (0, "DC", "downstream_remote_disconnect"),
             Self::DownstreamProtocol => (400, "DPE", "http1.codec_error"),
             Self::IdleTimeout => (408, "SI", "stream_idle_timeout"),

@@ -3,21 +3,20 @@
 //! [`Parts`], keeps it in an `Rc`, and hands it to `http::serve` and `tcp::serve` with each connection.
 
 use std::cell::RefCell;
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use rand::rngs::SmallRng;
 
+use crate::balance::Picker;
 use crate::config::{Config, HttpChain, TcpChain};
-use crate::io::{Stream, Wire};
-use crate::observe::{Facts, Peer, TcpFacts, TlsFacts};
+use crate::dice::Dice;
+use crate::observe::{Facts, Peer, TcpFacts};
 use crate::pool::Pool;
-use crate::tls::ClientTls;
+use crate::tls::Secrets;
 use crate::upstream::Dialer;
 
 /// What a worker is made of.
@@ -26,21 +25,26 @@ pub struct Parts {
     pub index: usize,
     pub config: base::Reader<Config>,
     pub dialer: Rc<dyn Dialer>,
-    pub handshake: Rc<dyn ClientHandshake>,
+    /// Certificates and roots of upstream TLS.
+    pub secrets: Secrets,
     pub observer: Rc<dyn Observer>,
     pub drain: base::drain::Watch,
     pub node: Arc<Node>,
-    pub rng: SmallRng,
+    /// For choices; seed it for a repeatable test.
+    pub dice: Dice,
 }
 
 /// One worker thread's own things.
 pub struct Worker {
     pub index: usize,
     pub config: base::Reader<Config>,
+    /// Chooses endpoints, and holds the dice of all other choices.
+    pub picker: RefCell<Picker>,
+    /// For identifiers.
     pub rng: RefCell<SmallRng>,
     pub pool: Pool,
     pub dialer: Rc<dyn Dialer>,
-    pub handshake: Rc<dyn ClientHandshake>,
+    pub secrets: Secrets,
     pub observer: Rc<dyn Observer>,
     pub drain: base::drain::Watch,
     pub node: Arc<Node>,
@@ -52,10 +56,11 @@ impl Worker {
         let worker = Rc::new(Worker {
             index: parts.index,
             config: parts.config,
-            rng: RefCell::new(parts.rng),
+            picker: RefCell::new(Picker::new(parts.dice)),
+            rng: RefCell::new(rand::make_rng()),
             pool: Pool::default(),
             dialer: parts.dialer,
-            handshake: parts.handshake,
+            secrets: parts.secrets,
             observer: parts.observer,
             drain: parts.drain,
             node: parts.node,
@@ -63,6 +68,20 @@ impl Worker {
         crate::pool::start_sweeper(&worker);
         worker
     }
+
+    /// The process clock: milliseconds since about the start, never 0. What `cluster` and `balance` call `now`.
+    pub fn now(&self) -> u64 {
+        process_millis()
+    }
+}
+
+/// See [`Worker::now`]; for other threads.
+pub fn process_millis() -> u64 {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    // The timer's clock, which tests can hold still.
+    let now = tokio::time::Instant::now().into_std();
+    let start = START.get_or_init(|| now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+    u64::try_from(now.saturating_duration_since(*start).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What this proxy says about itself to its peers; made once from the node by `wire::peer`.
@@ -85,21 +104,6 @@ impl Default for Node {
         }
     }
 }
-
-/// Makes TLS over an upstream wire; `tls` implements it. Called once per new connection, never per request.
-pub trait ClientHandshake {
-    /// `sni` and `alpn` are already chosen (overrides applied); an empty `alpn` offers none.
-    fn connect<'a>(
-        &'a self,
-        wire: Wire,
-        tls: &'a Arc<ClientTls>,
-        sni: &'a str,
-        alpn: &'a [Arc<str>],
-    ) -> Handshake<'a>;
-}
-
-/// The future of a handshake: the stream, and what was agreed on.
-pub type Handshake<'a> = Pin<Box<dyn Future<Output = io::Result<(Stream, TlsFacts)>> + 'a>>;
 
 /// Where facts go at the end; `observe` implements it. All calls are synchronous and must not block.
 pub trait Observer {

@@ -296,6 +296,10 @@ impl Conn {
                 write::last_chunk(&mut self.write, trailers);
             }
             Encoder::Fixed(_) => return Poll::Ready(Err(io::Error::other("body is shorter than announced"))),
+            Encoder::Tunnel => {
+                ready!(self.poll_write_out(cx))?;
+                ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            }
             Encoder::Close | Encoder::Done => {}
         }
         self.encoder = Encoder::Done;
@@ -319,6 +323,13 @@ impl Conn {
         };
         // Either way the connection is over.
         drop(tokio::time::timeout(LINGER, linger).await);
+    }
+
+    /// From now on bytes go both ways without framing, until each side ends: after 101 and CONNECT.
+    pub fn become_tunnel(&mut self) {
+        self.decoder = Decoder::Close;
+        self.encoder = Encoder::Tunnel;
+        self.last = true;
     }
 
     /// Gives the buffers back: nothing is expected soon.

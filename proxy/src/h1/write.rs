@@ -23,6 +23,8 @@ pub(super) enum Encoder {
     Chunked,
     /// Up to the end of the connection.
     Close,
+    /// As it is; the end of the body ends our side of the connection at once.
+    Tunnel,
 }
 
 impl Encoder {

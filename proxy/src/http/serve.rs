@@ -1,23 +1,252 @@
-//! Serving one HTTP connection.
+//! The pipeline of one request, from its head to its record. This file is the order in which things happen, and
+//! the only place where it is written; each step is a file of its own.
 
-use std::rc::Rc;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
 
-use crate::config::{Chain, HttpChain, Listener};
-use crate::io::Stream;
-use crate::observe::Conn;
-use crate::worker::Worker;
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
-/// One accepted connection, as `listen` hands it over.
-pub struct Served {
-    pub stream: Stream,
-    pub conn: Arc<Conn>,
-    pub listener: Arc<Listener>,
-    pub chain: Arc<Chain>,
+use super::attempt::{Call, Ended, attempt, race};
+use super::body::{Messages, Pump};
+use super::context::{Exchange, Reply, Session, Stop};
+use super::down::Down;
+use super::head::{self, Arrived};
+use super::replay::Replay;
+use super::retry::{Retries, Verdict};
+use super::timeout::{Deadline, Limits, Watchdog};
+use super::{mirror, relay, respond, route};
+use crate::cluster::Outcome;
+use crate::config::Direction;
+use crate::fail::Failure;
+use crate::filter::Step;
+use crate::upstream::{NotOpen, report};
+
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+const OPERATION: HeaderName = HeaderName::from_static("x-envoy-decorator-operation");
+/// Repetitions on a fresh connection that are safe and that no policy counts.
+const SPARE: u32 = 2;
+
+/// Serves one request. What remains of the connection is the caller's to judge.
+pub(crate) async fn exchange(session: &Session, down: &mut Down<'_>, arrived: Arrived, dog: &mut Watchdog) {
+    // head
+    let (mut exchange, refused) = head::admit(session, arrived);
+    dog.start(session.http.stream_idle_timeout);
+    let stopped = match refused {
+        None => pipeline(session, &mut exchange, down, dog).await.err(),
+        Some(reply) => Some(reply.into()),
+    };
+    match stopped {
+        None => {}
+        Some(Stop::Reply(reply)) if !exchange.answered => {
+            respond::send(session, &mut exchange, down, *reply, dog).await;
+        }
+        Some(Stop::Reply(_)) => down.abort(),
+        Some(Stop::Gone(failure) | Stop::Broken(failure)) => {
+            exchange.note(failure);
+            exchange.facts.details = Some(failure.row().details.into());
+            down.abort();
+        }
+    }
+    // record
+    exchange.facts.ended = Some(Instant::now().into_std().saturating_duration_since(exchange.facts.start));
+    session.worker.observer.request(&session.http, &exchange.facts);
 }
 
-/// Serves HTTP on a connection until it ends or is drained. The codec follows the chain's setting, the agreed
-/// ALPN, then the first bytes. Never fails: what goes wrong is in the facts of a request, or nobody's business.
-pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
-    let _ = (worker, served, http);
+async fn pipeline(
+    session: &Session,
+    exchange: &mut Exchange,
+    down: &mut Down<'_>,
+    dog: &mut Watchdog,
+) -> Result<(), Stop> {
+    route::read_peer(session, exchange);
+    // config, route
+    let plan = route::plan(session, exchange);
+    // filters
+    for step in plan.steps {
+        match step {
+            Step::Delay(delay) => pause(exchange, down, delay).await?,
+            answer => return Err(route::step_reply(answer).into()),
+        }
+    }
+    // decide
+    let to = route::forwarded(exchange, plan.decision)?;
+    // action
+    route::rewrite(session, exchange, &to);
+    decorate(session, exchange);
+    let policy = to.forward().retry.as_ref().or(to.host.retry.as_ref());
+    let headers = &mut exchange.facts.request_headers;
+    let limits = Limits::of(to.forward(), policy.map(|policy| &**policy), exchange.facts.grpc, headers);
+    let retries = Retries::new(policy, headers);
+    if let Some(idle) = to.forward().idle_timeout {
+        dog.start(idle);
+    }
+    let empty = exchange.length.is_empty();
+    let mut upload = if empty { Pump::flush_only() } else { Pump::default() };
+    if !empty && (retries.may_retry() || !plan.copies.is_empty() || exchange.facts.method.is_idempotent()) {
+        upload.replay = Some(Replay::default());
+    }
+    upload.grpc = exchange.facts.grpc.then(Messages::default);
+    let mut call = Call {
+        to,
+        limits,
+        retries,
+        upload,
+        upload_broken: false,
+        whole: Deadline::default(),
+        hash: plan.hash,
+        tried: Vec::new(),
+        complete: empty.then(Instant::now),
+        spare: SPARE,
+    };
+    if empty {
+        call.whole.set(limits.whole);
+    }
+    let mut copies = plan.copies;
+    mirror::send(session, exchange, &mut copies, &call.upload);
+    // attempt
+    let ended = attempts(session, exchange, down, dog, &mut call, &mut copies).await;
+    mirror::send(session, exchange, &mut copies, &call.upload);
+    exchange.facts.bytes_received = call.upload.bytes;
+    exchange.facts.request_messages = call.upload.grpc.as_ref().map_or(0, |grpc| grpc.count);
+    ended
+}
+
+/// Attempts until one is final, then relays its response.
+async fn attempts(
+    session: &Session,
+    exchange: &mut Exchange,
+    down: &mut Down<'_>,
+    dog: &mut Watchdog,
+    call: &mut Call,
+    copies: &mut Vec<mirror::Copy>,
+) -> Result<(), Stop> {
+    let cluster = call.to.cluster.clone();
+    let worker = &session.worker;
+    loop {
+        exchange.facts.attempts += 1;
+        let verdict = match attempt(session, exchange, down, dog, call).await {
+            Ok((flight, answer)) => {
+                mirror::send(session, exchange, copies, &call.upload);
+                let status = answer.status.as_u16();
+                report(worker, &cluster, &flight.endpoint, Outcome::Status(status));
+                let mut picker = worker.picker.borrow_mut();
+                let (status, headers) = (answer.status, &answer.headers);
+                match call.retries.after_answer(status, headers, &cluster, picker.dice()) {
+                    Verdict::Again(delay, permit) if can_replay(call) => {
+                        drop(picker);
+                        call.tried.push(flight.endpoint.clone());
+                        flight.land().abort();
+                        Ok((delay, permit))
+                    }
+                    verdict => {
+                        drop(picker);
+                        note_verdict(exchange, &verdict);
+                        return relay::relay(session, exchange, down, dog, call, flight, answer).await;
+                    }
+                }
+            }
+            Err(Ended::Stop(stop)) => return Err(stop),
+            Err(Ended::Failed { again: true, .. }) if can_replay(call) => {
+                call.spare -= 1;
+                exchange.facts.attempts -= 1;
+                call.upload.rewind();
+                call.upload_broken = false;
+                continue;
+            }
+            Err(Ended::Failed { error, sent, .. }) => {
+                exchange.facts.upstream_failure.clone_from(&error.reason);
+                let mut picker = worker.picker.borrow_mut();
+                match call.retries.after_failure(error.failure, sent, &cluster, picker.dice()) {
+                    Verdict::Again(delay, permit) if can_replay(call) => {
+                        call.tried.extend(exchange.facts.endpoint.clone());
+                        Ok((delay, permit))
+                    }
+                    verdict => {
+                        note_verdict(exchange, &verdict);
+                        Err(failed(&error, exchange.facts.attempts > 1))
+                    }
+                }
+            }
+        };
+        let (delay, _permit) = verdict?;
+        wait(down, dog, call, delay).await?;
+        call.upload.rewind();
+        call.upload_broken = false;
+    }
+}
+
+fn can_replay(call: &Call) -> bool {
+    match &call.upload.replay {
+        Some(replay) => !replay.overflow,
+        None => call.upload.bytes == 0,
+    }
+}
+
+fn note_verdict(exchange: &mut Exchange, verdict: &Verdict) {
+    match verdict {
+        Verdict::Exhausted => exchange.note(Failure::RetryExhausted),
+        Verdict::Overflow => exchange.note(Failure::RetryOverflow),
+        Verdict::Final | Verdict::Again(..) => {}
+    }
+}
+
+/// The answer after the last attempt failed.
+fn failed(error: &NotOpen, retried: bool) -> Stop {
+    let reply = match error.failure {
+        Failure::NoHealthyUpstream => Reply::failure(error.failure, "no healthy upstream"),
+        Failure::UpstreamTimeout => return super::attempt::timed_out(),
+        failure => {
+            let text = respond::reset_text(failure, error.reason.as_deref(), retried);
+            let reply = Reply::failure(failure, text);
+            match failure {
+                Failure::Overflow => reply.with(OVERLOADED, HeaderValue::from_static("true")),
+                _ => reply,
+            }
+        }
+    };
+    reply.into()
+}
+
+/// A fault's delay; the client may go meanwhile.
+async fn pause(exchange: &mut Exchange, down: &mut Down<'_>, delay: Duration) -> Result<(), Stop> {
+    exchange.note(Failure::FaultDelay);
+    let mut deadline = Deadline::default();
+    deadline.set(delay.max(Duration::from_nanos(1)));
+    poll_fn(|cx| {
+        if deadline.poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        down.poll_gone(cx).map(|()| Err(Stop::Gone(Failure::DownstreamReset)))
+    })
+    .await
+}
+
+/// The pause before a retry.
+async fn wait(down: &mut Down<'_>, dog: &mut Watchdog, call: &mut Call, delay: Duration) -> Result<(), Stop> {
+    let sleep = tokio::time::sleep(delay);
+    match race(down, dog, call, &mut Deadline::default(), sleep).await {
+        Ok(()) => Ok(()),
+        Err(Ended::Stop(stop)) => Err(stop),
+        Err(Ended::Failed { error, .. }) => Err(failed(&error, true)),
+    }
+}
+
+/// Where spans are made, the name of the operation goes on to the next proxy, which names its span by it.
+fn decorate(session: &Session, exchange: &mut Exchange) {
+    if session.http.tracing.is_none() {
+        return;
+    }
+    let operation = route::operation(exchange);
+    let headers = &mut exchange.facts.request_headers;
+    let given = headers.remove(&OPERATION);
+    if session.conn.direction == Direction::Outbound {
+        let value = operation.and_then(|name| HeaderValue::from_str(&name).ok());
+        if let Some(value) = value {
+            headers.insert(OPERATION, value);
+        }
+    } else if let Some(name) = given.as_ref().and_then(|name| name.to_str().ok()) {
+        exchange.facts.operation = Some(name.into());
+    }
 }

@@ -2,6 +2,8 @@
 //! Everything above (`h1`, `h2`, `tcp`) reads and writes a [`Stream`] and never asks what is beneath, except
 //! the TCP relay, which takes the sockets apart for splice.
 
+mod rewound;
 mod stream;
 
+pub use rewound::Rewound;
 pub use stream::{Raw, Stream, Wire};

@@ -119,7 +119,8 @@ impl Admit {
     }
 
     async fn serve(&self, stream: Stream, conn: Conn, listener: Arc<Listener>, chain: Arc<Chain>) {
-        let served = Served { stream, conn: Arc::new(conn), listener, chain: chain.clone() };
+        let drain = self.worker.drain.clone();
+        let served = Served { stream, conn: Arc::new(conn), listener, chain: chain.clone(), drain };
         // Boxed: the two pipelines are large and different in size, and one of them lives as long as the connection.
         match &chain.app {
             App::Http(http) => Box::pin(crate::http::serve(self.worker.clone(), served, http.clone())).await,

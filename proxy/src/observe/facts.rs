@@ -74,6 +74,8 @@ pub struct Facts {
     pub response_headers: http::HeaderMap,
     pub trailers: http::HeaderMap,
     pub rule: Option<Arc<Rule>>,
+    /// Name of the operation that the calling proxy gave (`x-envoy-decorator-operation`), before the rule's.
+    pub operation: Option<Arc<str>>,
     pub cluster: Option<Arc<Cluster>>,
     /// The endpoint of the last attempt: its `workload` stands in where the peer sent no metadata.
     pub endpoint: Option<Arc<Endpoint>>,

@@ -2,5 +2,13 @@
 //! `http` checks out, sends, and gives back; limits of the cluster are honoured here.
 
 mod checkout;
+mod h1;
+mod h2;
+mod idle;
+mod key;
 
-pub use checkout::{Pool, start_sweeper};
+pub use checkout::{Lease, Pool, checkout};
+pub use h1::Single;
+pub use h2::Shared;
+pub use idle::start_sweeper;
+pub use key::{Lane, Want};

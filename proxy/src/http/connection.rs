@@ -1,0 +1,303 @@
+//! One HTTP connection: which protocol it speaks, and its requests one after the other or side by side.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Request, Version, header};
+
+use super::body::Stream2;
+use super::context::Session;
+use super::down::Down;
+use super::head::Arrived;
+use super::serve::exchange;
+use super::timeout::{Deadline, Watchdog};
+use super::up::{announced, head_size};
+use crate::config::{Chain, Codec, HttpChain, Listener};
+use crate::h1::{self, Length, Peek};
+use crate::io::{Rewound, Stream};
+use crate::observe::Conn;
+use crate::worker::Worker;
+
+/// One accepted connection, as `listen` hands it over.
+pub struct Served {
+    pub stream: Stream,
+    pub conn: Arc<Conn>,
+    pub listener: Arc<Listener>,
+    pub chain: Arc<Chain>,
+    /// Ends this connection gracefully: of the process, or of a listener or chain that is gone.
+    pub drain: base::drain::Watch,
+}
+
+/// Serves HTTP on a connection until it ends or is drained. The codec follows the chain's setting, the agreed
+/// ALPN, then the first bytes. Never fails: what goes wrong is in the facts of a request, or nobody's business.
+pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
+    let Served { stream, conn, drain, .. } = served;
+    let session = Session::new(worker, conn, http, drain);
+    let mut watch = session.drain.clone();
+    let work = async {
+        let mut conn = h1::Conn::new(stream);
+        let alpn = session.conn.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+        let h2 = match (session.http.codec, alpn) {
+            (Codec::Http1, _) => false,
+            (Codec::Http2, _) | (Codec::Auto, Some("h2" | "mesh-h2" | "istio-h2")) => true,
+            (Codec::Auto, Some("http/1.1" | "istio-http/1.1" | "istio-http/1.0" | "http/1.0")) => false,
+            (Codec::Auto, _) => match peek(&session, &mut conn).await {
+                Peek::Closed => return,
+                peek => peek == Peek::Http2,
+            },
+        };
+        match h2 {
+            true => Box::pin(serve_h2(session, conn)).await,
+            false => serve_h1(session, conn).await,
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = watch.immediate() => {}
+    }
+}
+
+/// The protocol by its first bytes; who says nothing for as long as an idle connection lives is let go.
+async fn peek(session: &Session, conn: &mut h1::Conn) -> Peek {
+    let mut drain = session.drain.clone();
+    let mut draining = pin!(drain.graceful());
+    let mut idle = Deadline::default();
+    idle.set(session.http.idle_timeout);
+    poll_fn(|cx| {
+        if let Poll::Ready(peek) = conn.poll_peek(cx) {
+            return Poll::Ready(peek.unwrap_or(Peek::Closed));
+        }
+        let over = idle.poll(cx).is_ready() || (!conn.has_input() && draining.as_mut().poll(cx).is_ready());
+        if over { Poll::Ready(Peek::Closed) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// HTTP/1.1: one exchange at a time, on this task.
+async fn serve_h1(session: Session, mut conn: h1::Conn) {
+    let http = session.http.clone();
+    let limits = h1::Limits {
+        max_head: http.max_request_head,
+        max_headers: http.max_request_headers,
+        accept_http10: http.accept_http10,
+    };
+    let mut dog = Watchdog::new();
+    let mut known = Known::default();
+    let mut drain = session.drain.clone();
+    let mut draining = pin!(drain.graceful());
+    loop {
+        let next = {
+            dog.start(http.idle_timeout);
+            let mut headers_due = Deadline::default();
+            let mut began = false;
+            poll_fn(|cx| {
+                if let Poll::Ready(next) = conn.poll_request(cx, &limits) {
+                    return Poll::Ready(Some(next));
+                }
+                if conn.has_input() && !began {
+                    began = true;
+                    headers_due.set(http.request_headers_timeout);
+                }
+                let idle = !began && draining.as_mut().poll(cx).is_ready();
+                let late = headers_due.poll(cx).is_ready();
+                if idle || late || dog.poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                Poll::Pending
+            })
+            .await
+        };
+        let request = match next {
+            Some(Ok(Some(request))) => request,
+            Some(Err(h1::Error::Refused(refusal))) => {
+                return refuse(&session, conn, refusal).await;
+            }
+            Some(Ok(None) | Err(_)) => return,
+            None => return conn.close().await,
+        };
+        if session.is_ending() {
+            conn.set_last();
+        }
+        let version = request.version;
+        let arrived = known.arrived(request);
+        let mut down = Down::H1 { conn: &mut conn, version };
+        exchange(&session, &mut down, arrived, &mut dog).await;
+        if !conn.is_reusable() {
+            return conn.close().await;
+        }
+    }
+}
+
+/// Texts of the last request: the next one on a connection often has the same.
+#[derive(Default)]
+struct Known {
+    authority: Arc<str>,
+    path: Arc<str>,
+}
+
+impl Known {
+    fn arrived(&mut self, request: h1::Request) -> Arrived {
+        let text = |bytes: &Bytes, known: &mut Arc<str>| {
+            if known.as_bytes() != &bytes[..] {
+                // The codec let only ASCII pass.
+                *known = String::from_utf8_lossy(bytes).into();
+            }
+            known.clone()
+        };
+        Arrived {
+            authority: text(&request.authority, &mut self.authority),
+            path: text(&request.path, &mut self.path),
+            method: request.method,
+            version: request.version,
+            headers: request.headers,
+            length: request.length,
+            head_bytes: request.head_bytes,
+        }
+    }
+}
+
+/// Answers a request that could not be read, and closes. There is no exchange, so a line of facts is made here.
+async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
+    let status = http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::BAD_REQUEST);
+    tracing::debug!(peer = %session.conn.peer, why = refusal.why, "request refused");
+    conn.set_last();
+    super::respond::send_refusal(session, &mut conn, status, refusal.why).await;
+    conn.close().await;
+}
+
+/// HTTP/2: a task for each stream; this task moves the frames.
+async fn serve_h2(session: Session, conn: h1::Conn) {
+    let (stream, ahead) = conn.into_parts();
+    let options = session.http.h2;
+    let session = Rc::new(session);
+    let handshake = h2::server::Builder::new()
+        .initial_window_size(options.stream_window)
+        .initial_connection_window_size(
+            options.connection_window.max(options.stream_window.saturating_mul(16)),
+        )
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .max_header_list_size(session.http.max_request_head as u32)
+        .handshake::<_, Bytes>(Rewound::new(stream, ahead));
+    let Ok(mut connection) = handshake.await else { return };
+    let mut drain = session.drain.clone();
+    let mut draining = pin!(drain.graceful());
+    let mut dog = Watchdog::new();
+    dog.start(session.http.idle_timeout);
+    let streams = Rc::new(std::cell::Cell::new(0usize));
+    let mut ending = false;
+    loop {
+        let next = poll_fn(|cx| {
+            if !ending && draining.as_mut().poll(cx).is_ready() {
+                ending = true;
+                connection.graceful_shutdown();
+            }
+            if let Poll::Ready(next) = connection.poll_accept(cx) {
+                return Poll::Ready(next);
+            }
+            if streams.get() > 0 {
+                dog.touch();
+            }
+            if !ending && dog.poll(cx).is_ready() {
+                if streams.get() > 0 {
+                    dog.touch();
+                    cx.waker().wake_by_ref();
+                } else {
+                    ending = true;
+                    connection.graceful_shutdown();
+                    cx.waker().wake_by_ref();
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        let (request, respond) = match next {
+            Some(Ok(next)) => next,
+            Some(Err(error)) => {
+                tracing::debug!(peer = %session.conn.peer, %error, "connection ended");
+                return;
+            }
+            None => return,
+        };
+        dog.touch();
+        let max = session.http.max_connection_duration;
+        if !ending && !max.is_zero() && session.since.elapsed() >= max {
+            ending = true;
+            connection.graceful_shutdown();
+        }
+        let guard = StreamCount::new(&streams);
+        let session = session.clone();
+        tokio::task::spawn_local(async move {
+            serve_stream(&session, request, respond).await;
+            drop(guard);
+        });
+    }
+}
+
+struct StreamCount(Rc<std::cell::Cell<usize>>);
+
+impl StreamCount {
+    fn new(count: &Rc<std::cell::Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        StreamCount(count.clone())
+    }
+}
+
+impl Drop for StreamCount {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    let (mut parts, body) = request.into_parts();
+    let ended = body.is_end_stream();
+    let length = match (ended, announced(&parts.headers)) {
+        (true, _) => Length::None,
+        (false, Some(length)) => Length::Fixed(length),
+        (false, None) => Length::Chunked,
+    };
+    join_cookies(&mut parts.headers);
+    let authority = match parts.uri.authority() {
+        Some(authority) => authority.as_str().into(),
+        None => {
+            parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().into()
+        }
+    };
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    let head_bytes = head_size(&parts.headers) + path.len();
+    let arrived = Arrived {
+        authority,
+        path: path.into(),
+        method: parts.method,
+        version: Version::HTTP_2,
+        headers: parts.headers,
+        length,
+        head_bytes,
+    };
+    let stream = Stream2::reading((!ended).then_some(body));
+    let mut down = Down::H2 { respond, stream };
+    exchange(session, &mut down, arrived, &mut Watchdog::new()).await;
+}
+
+/// HTTP/2 may split `cookie` into several fields, which HTTP/1.1 and applications want as one.
+fn join_cookies(headers: &mut http::HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let mut joined = BytesMut::new();
+    for crumb in headers.get_all(header::COOKIE) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    if let Ok(value) = http::HeaderValue::from_maybe_shared(joined.freeze()) {
+        headers.insert(header::COOKIE, value);
+    }
+}

@@ -1,0 +1,191 @@
+//! Who the request came from, told in headers: `x-forwarded-*`, `x-forwarded-client-cert`, and the clean-up of
+//! `x-envoy-*` at the edge, where a client must not pretend to be a proxy. Pure but for its inputs.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::{ForwardClientCert, HttpChain, Xfcc};
+use crate::observe::{Conn, TlsFacts};
+
+const XFF: HeaderName = HeaderName::from_static("x-forwarded-for");
+const XFP: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+const EXTERNAL: HeaderName = HeaderName::from_static("x-envoy-external-address");
+
+/// Meaningful only between proxies: never accepted from outside.
+const INTERNAL: [HeaderName; 13] = [
+    HeaderName::from_static("x-envoy-internal"),
+    HeaderName::from_static("x-envoy-retry-on"),
+    HeaderName::from_static("x-envoy-retry-grpc-on"),
+    HeaderName::from_static("x-envoy-max-retries"),
+    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
+    HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
+    HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),
+    HeaderName::from_static("x-envoy-upstream-rq-timeout-alt-response"),
+    HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
+    HeaderName::from_static("x-envoy-force-trace"),
+    HeaderName::from_static("x-envoy-ip-tags"),
+    HeaderName::from_static("x-envoy-original-path"),
+    HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
+];
+
+/// Rewrites the headers and returns the scheme: `true` for https.
+pub(crate) fn rewrite(http: &HttpChain, conn: &Conn, https: bool, headers: &mut HeaderMap) -> bool {
+    let edge = http.use_remote_address;
+    if edge {
+        INTERNAL.iter().for_each(|name| drop(headers.remove(name)));
+        let peer = conn.peer.ip().to_canonical();
+        let trusted = trusted_client(headers, http.xff_trusted_hops);
+        if !http.skip_xff_append {
+            append(headers, peer);
+        }
+        if let Ok(value) = HeaderValue::from_str(&trusted.unwrap_or_else(|| peer.to_string())) {
+            headers.insert(EXTERNAL, value);
+        }
+    }
+    client_cert(http.forward_client_cert, conn.tls.as_ref(), headers);
+    let known = headers.get(&XFP).map(|scheme| scheme.as_bytes() == b"https");
+    match known {
+        Some(https) if !edge || http.xff_trusted_hops > 0 => https,
+        _ => {
+            headers.insert(XFP, HeaderValue::from_static(if https { "https" } else { "http" }));
+            https
+        }
+    }
+}
+
+/// The address that the nearest trusted proxy saw, counted from the right.
+fn trusted_client(headers: &HeaderMap, hops: u32) -> Option<String> {
+    let hops = (hops as usize).checked_sub(1)?;
+    let text = headers.get(&XFF)?.to_str().ok()?;
+    text.rsplit(',').nth(hops).map(|address| address.trim().to_owned())
+}
+
+fn append(headers: &mut HeaderMap, peer: std::net::IpAddr) {
+    let mut text = match headers.get(&XFF).and_then(|value| value.to_str().ok()) {
+        Some(before) => format!("{before},"),
+        None => String::new(),
+    };
+    // Writing to a string cannot fail.
+    write!(text, "{peer}").ok();
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(XFF, value);
+    }
+}
+
+/// `x-forwarded-client-cert` by the chain's mode.
+fn client_cert(settings: ForwardClientCert, tls: Option<&TlsFacts>, headers: &mut HeaderMap) {
+    let mutual = tls.filter(|tls| tls.peer_hash.is_some());
+    match settings.mode {
+        Xfcc::AlwaysForwardOnly => return,
+        Xfcc::Sanitize => {
+            headers.remove(&XFCC);
+            return;
+        }
+        _ if mutual.is_none() => {
+            headers.remove(&XFCC);
+            return;
+        }
+        Xfcc::ForwardOnly => return,
+        Xfcc::AppendForward | Xfcc::SanitizeSet => {}
+    }
+    let Some(tls) = mutual else { return };
+    let mut text = match headers.get(&XFCC).and_then(|value| value.to_str().ok()) {
+        Some(before) if settings.mode == Xfcc::AppendForward => format!("{before},"),
+        _ => String::new(),
+    };
+    element(settings, tls, &mut text);
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(XFCC, value);
+    }
+}
+
+/// One element: `By=…;Hash=…;Cert="…";Chain="…";Subject="…";URI=…;DNS=…`.
+fn element(settings: ForwardClientCert, tls: &TlsFacts, text: &mut String) {
+    let start = text.len();
+    let mut put = |key: &str, value: &str, quoted: bool| {
+        if text.len() > start {
+            text.push(';');
+        }
+        let quote = if quoted { "\"" } else { "" };
+        write!(text, "{key}={quote}{value}{quote}").ok();
+    };
+    if let Some(own) = &tls.local_principal {
+        put("By", own, false);
+    }
+    put("Hash", tls.peer_hash.as_deref().unwrap_or_default(), false);
+    if let (true, Some(leaf)) = (settings.cert, tls.peer_chain.first()) {
+        put("Cert", &url_encoded(&pem(leaf)), true);
+    }
+    if settings.chain {
+        let chain: String = tls.peer_chain.iter().map(|one| pem(one)).collect();
+        put("Chain", &url_encoded(&chain), true);
+    }
+    if settings.subject {
+        let subject = tls.peer_subject.as_deref().unwrap_or_default();
+        put("Subject", &subject.replace('"', "\\\""), true);
+    }
+    if settings.uri {
+        put("URI", tls.peer_principal.as_deref().unwrap_or_default(), false);
+    }
+    if settings.dns {
+        tls.peer_dns.iter().for_each(|name| put("DNS", name, false));
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out + "-----END CERTIFICATE-----\n"
+}
+
+fn url_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 3 / 2);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls() -> TlsFacts {
+        TlsFacts {
+            peer_hash: Some("ab".into()),
+            peer_principal: Some("spiffe://t/ns/a/sa/b".into()),
+            local_principal: Some("spiffe://t/ns/c/sa/d".into()),
+            peer_subject: Some("".into()),
+            ..TlsFacts::default()
+        }
+    }
+
+    #[test]
+    fn client_certificates() {
+        let set = |mode| ForwardClientCert { mode, subject: true, uri: true, ..Default::default() };
+        let new = "By=spiffe://t/ns/c/sa/d;Hash=ab;Subject=\"\";URI=spiffe://t/ns/a/sa/b";
+        for (mode, tls, want) in [
+            (Xfcc::Sanitize, Some(tls()), None),
+            (Xfcc::SanitizeSet, Some(tls()), Some(new.to_owned())),
+            (Xfcc::AppendForward, Some(tls()), Some(format!("old,{new}"))),
+            (Xfcc::AppendForward, None, None),
+            (Xfcc::ForwardOnly, Some(tls()), Some("old".into())),
+            (Xfcc::AlwaysForwardOnly, None, Some("old".into())),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(XFCC, HeaderValue::from_static("old"));
+            client_cert(set(mode), tls.as_ref(), &mut headers);
+            assert_eq!(headers.get(XFCC).map(|v| v.to_str().unwrap().to_owned()), want, "{mode:?}");
+        }
+    }
+}

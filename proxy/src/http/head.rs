@@ -1,0 +1,193 @@
+//! The head of a request: checked, normalised, stripped of what concerns one hop only, and given its facts.
+//!
+//! In: a head of either codec. Out: an [`Exchange`], and a [`Reply`] where the request is refused here. This is the
+//! first step of the pipeline; nothing after it sees what the client wrote, except as facts.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+
+use super::context::{Exchange, Reply, Session, WORDS};
+use super::{forwarded, path};
+use crate::config::HttpChain;
+use crate::h1::Length;
+use crate::observe::{Facts, trace};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request as a codec read it.
+pub(crate) struct Arrived {
+    pub(crate) method: Method,
+    pub(crate) authority: Arc<str>,
+    pub(crate) path: Arc<str>,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) length: Length,
+    pub(crate) head_bytes: usize,
+}
+
+/// Makes the exchange of a request.
+pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Reply>) {
+    let http = &*session.http;
+    let mut headers = arrived.headers;
+    let upgrade = strip_hop_by_hop(&mut headers, arrived.version);
+    let secure = session.conn.tls.is_some();
+    let https = forwarded::rewrite(http, &session.conn, secure, &mut headers);
+    let expects = headers.remove(header::EXPECT);
+    request_id(session, &mut headers);
+    let trace = http.tracing.as_ref().map(|tracing| {
+        let internal = !http.use_remote_address;
+        trace::begin(tracing, internal, &mut headers, &mut *session.worker.rng.borrow_mut())
+    });
+    let grpc = is_grpc(&headers);
+    let now = tokio::time::Instant::now();
+    let facts = Facts {
+        conn: session.conn.clone(),
+        start: now.into_std(),
+        start_wall: SystemTime::now(),
+        protocol: arrived.version,
+        method: arrived.method,
+        path: arrived.path.clone(),
+        authority: arrived.authority.clone(),
+        scheme: WORDS.with(|words| if https { words.https.clone() } else { words.http.clone() }),
+        request_headers: headers,
+        response_headers: HeaderMap::new(),
+        trailers: HeaderMap::new(),
+        rule: None,
+        operation: None,
+        cluster: None,
+        endpoint: None,
+        upstream: None,
+        upstream_local: None,
+        upstream_tls: None,
+        upstream_failure: None,
+        status: 0,
+        failures: Vec::new(),
+        details: None,
+        bytes_received: 0,
+        bytes_sent: 0,
+        request_head_bytes: arrived.head_bytes as u64,
+        response_head_bytes: 0,
+        request_messages: 0,
+        response_messages: 0,
+        grpc,
+        grpc_status: None,
+        attempts: 0,
+        upstream_started: None,
+        upstream_head: None,
+        ended: None,
+        downstream_peer: None,
+        upstream_peer: None,
+        trace,
+    };
+    let mut exchange = Exchange {
+        facts,
+        path: arrived.path,
+        authority: arrived.authority,
+        https,
+        length: arrived.length,
+        expects: false,
+        upgrade: None,
+        peer_asked: false,
+        cors: None,
+        set_cookie: None,
+        answered: false,
+    };
+    let refused = check(http, &mut exchange, upgrade, expects).err();
+    (exchange, refused)
+}
+
+/// What is refused whatever the routes say.
+fn check(
+    http: &HttpChain,
+    exchange: &mut Exchange,
+    upgrade: Option<HeaderValue>,
+    expects: Option<HeaderValue>,
+) -> Result<(), Reply> {
+    match path::normal(&exchange.path, http.normalize_path, http.merge_slashes) {
+        None => return Err(Reply::text(StatusCode::BAD_REQUEST, "", "path_normalization_failed")),
+        Some(normal) if *normal != *exchange.path => exchange.path = normal.into(),
+        Some(_) => {}
+    }
+    if http.strip_host_port {
+        let host = crate::router::host_without_port(&exchange.authority);
+        if host.len() != exchange.authority.len() {
+            exchange.authority = host.into();
+        }
+    }
+    match expects {
+        None => {}
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            exchange.expects = !exchange.length.is_empty();
+        }
+        Some(_) => return Err(Reply::text(StatusCode::EXPECTATION_FAILED, "", "unknown_expectation")),
+    }
+    let allowed = |wanted: &[u8]| http.upgrades.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(wanted));
+    if exchange.facts.method == Method::CONNECT && !allowed(b"connect") {
+        return Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed"));
+    }
+    if let Some(upgrade) = upgrade {
+        if !allowed(upgrade.as_bytes()) {
+            return Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed"));
+        }
+        exchange.facts.request_headers.insert(header::UPGRADE, upgrade.clone());
+        exchange.upgrade = Some(upgrade);
+    }
+    Ok(())
+}
+
+/// Removes the fields that concern one hop, and those that `connection` names. Returns the protocol that an
+/// HTTP/1.1 client asks to switch to.
+fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) -> Option<HeaderValue> {
+    let mut switches = false;
+    if headers.contains_key(header::CONNECTION) {
+        let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+        let tokens = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+        for token in tokens.map(str::trim) {
+            if token.eq_ignore_ascii_case("upgrade") {
+                switches = version == Version::HTTP_11;
+            } else if let Ok(name) = HeaderName::try_from(token)
+                && name != header::HOST
+                && name != header::CONTENT_LENGTH
+            {
+                headers.remove(name);
+            }
+        }
+    }
+    let upgrade = headers.remove(header::UPGRADE);
+    if headers.remove(HTTP2_SETTINGS).is_some() {
+        switches = false;
+    }
+    if headers.get(header::TE).is_some_and(|te| te.as_bytes() != b"trailers") {
+        headers.remove(header::TE);
+    }
+    strip_response(headers);
+    headers.remove(header::HOST);
+    upgrade.filter(|upgrade| switches && !upgrade.as_bytes().eq_ignore_ascii_case(b"h2c"))
+}
+
+/// The same for a response, where `upgrade` is handled by the caller.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    headers.remove(header::CONNECTION);
+    headers.remove(header::TRANSFER_ENCODING);
+    headers.remove(&KEEP_ALIVE);
+    headers.remove(&PROXY_CONNECTION);
+}
+
+fn request_id(session: &Session, headers: &mut HeaderMap) {
+    let http = &*session.http;
+    let foreign = http.use_remote_address && !http.preserve_request_id;
+    if http.generate_request_id && (foreign || !headers.contains_key(&REQUEST_ID)) {
+        headers.insert(REQUEST_ID, trace::request_id(&mut *session.worker.rng.borrow_mut()));
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}

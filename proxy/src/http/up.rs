@@ -1,0 +1,221 @@
+//! The upstream end of one attempt: the request's head goes out, the response's head comes back, both codecs alike.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use h2::client::ResponseFuture;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, header};
+
+use super::body::{Side, Stream2, of_h1, of_h2};
+use crate::fail::Failure;
+use crate::h1::{Length, Limits, RequestLine};
+use crate::pool::{Lease, Shared, Single};
+use crate::upstream::Opened;
+
+/// A request as it goes to the upstream.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) https: bool,
+    pub(crate) authority: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) length: Length,
+    pub(crate) upgrade: bool,
+}
+
+/// The head of a response, of either codec.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) length: Length,
+    pub(crate) head_bytes: usize,
+}
+
+/// One attempt's connection.
+pub(crate) enum Up {
+    H1(Single),
+    H2 { lease: Shared, response: Option<ResponseFuture>, stream: Stream2, waiting: bool },
+}
+
+impl Up {
+    /// Sends or queues the head on a checked-out connection. An error means that nothing was sent.
+    pub(crate) async fn send(lease: Lease, request: Outgoing<'_>) -> Result<Up, Failure> {
+        match lease {
+            Lease::H1(mut single) => {
+                let target =
+                    if *request.method == Method::CONNECT { request.authority } else { request.path };
+                let line = RequestLine { method: request.method, target, host: request.authority };
+                let connection = request.upgrade.then_some("upgrade");
+                single.conn.write_request(line, request.headers, request.length, connection);
+                Ok(Up::H1(single))
+            }
+            Lease::H2(mut lease) => {
+                let head = request_head(request)?;
+                if poll_fn(|cx| lease.send.poll_ready(cx)).await.is_err() {
+                    lease.retire();
+                    return Err(Failure::UpstreamRefused);
+                }
+                match lease.send.send_request(head, request.length.is_empty()) {
+                    Ok((response, send)) => {
+                        let stream = Stream2::writing(send);
+                        Ok(Up::H2 { lease, response: Some(response), stream, waiting: false })
+                    }
+                    Err(_) => {
+                        lease.retire();
+                        Err(Failure::UpstreamRefused)
+                    }
+                }
+            }
+        }
+    }
+
+    /// For pumps.
+    pub(crate) fn side(&mut self) -> Side<'_> {
+        match self {
+            Up::H1(single) => Side::H1(&mut single.conn),
+            Up::H2 { stream, .. } => Side::H2(stream),
+        }
+    }
+
+    /// The response's head; interim responses are skipped.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<Answer, Failure>> {
+        match self {
+            Up::H1(single) => loop {
+                let head = ready!(single.conn.poll_response(cx, &Limits::default(), method));
+                let head = head.map_err(|error| of_h1(&error))?;
+                if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                    continue;
+                }
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    single.conn.become_tunnel();
+                }
+                return Poll::Ready(Ok(Answer {
+                    status: head.status,
+                    headers: head.headers,
+                    length: head.length,
+                    head_bytes: head.head_bytes,
+                }));
+            },
+            Up::H2 { response, stream, lease, .. } => {
+                let Some(pending) = response else { return Poll::Ready(Err(Failure::UpstreamReset)) };
+                let answer = match ready!(std::pin::Pin::new(pending).poll(cx)) {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        if error.is_go_away() || error.is_io() {
+                            lease.retire();
+                        }
+                        return Poll::Ready(Err(of_h2(&error)));
+                    }
+                };
+                *response = None;
+                let (head, body) = answer.into_parts();
+                let length = length_of(&head.headers, body.is_end_stream(), head.status, method);
+                stream.recv = Some(body);
+                let head_bytes = head_size(&head.headers);
+                Poll::Ready(Ok(Answer { status: head.status, headers: head.headers, length, head_bytes }))
+            }
+        }
+    }
+
+    /// Tells the pool when an upload waits for its window, so that others take another connection.
+    pub(crate) fn note_window(&mut self) {
+        if let Up::H2 { lease, stream, waiting, .. } = self
+            && stream.waits != *waiting
+        {
+            *waiting = stream.waits;
+            lease.stalled(*waiting);
+        }
+    }
+
+    /// What is known of the connection.
+    pub(crate) fn opened(&self) -> &Rc<Opened> {
+        match self {
+            Up::H1(single) => &single.opened,
+            Up::H2 { lease, .. } => &lease.opened,
+        }
+    }
+
+    /// The connection served others before, so its silent end may only be its age.
+    pub(crate) fn is_reused(&self) -> bool {
+        match self {
+            Up::H1(single) => single.reused && !single.conn.has_input(),
+            Up::H2 { .. } => false,
+        }
+    }
+
+    /// The exchange is over: the connection goes back if it is in order.
+    pub(crate) fn finish(self) {
+        match self {
+            Up::H1(single) => single.give_back(),
+            Up::H2 { mut stream, lease, waiting, .. } => {
+                if stream.recv.as_ref().is_some_and(|recv| !recv.is_end_stream()) {
+                    stream.reset(h2::Reason::CANCEL);
+                }
+                if waiting {
+                    lease.stalled(false);
+                }
+            }
+        }
+    }
+
+    /// The exchange is given up: the other side must stop.
+    pub(crate) fn abort(self) {
+        match self {
+            Up::H1(single) => drop(single),
+            Up::H2 { mut stream, lease, waiting, .. } => {
+                stream.reset(h2::Reason::CANCEL);
+                if waiting {
+                    lease.stalled(false);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of a head's fields, as HTTP/1.1 would write them.
+pub(crate) fn head_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// The length of an HTTP/2 message, which `content-length` may announce.
+pub(crate) fn length_of(headers: &HeaderMap, ended: bool, status: StatusCode, method: &Method) -> Length {
+    if *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Length::None;
+    }
+    if ended {
+        return Length::Fixed(0);
+    }
+    match announced(headers) {
+        Some(length) => Length::Fixed(length),
+        None => Length::Chunked,
+    }
+}
+
+/// `content-length` as a number; h2 checks it against the data.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn request_head(request: Outgoing<'_>) -> Result<Request<()>, Failure> {
+    let mut parts = http::uri::Parts::default();
+    let valid = |authority: &str| Authority::try_from(authority).map_err(|_| Failure::UpstreamProtocol);
+    parts.authority = Some(valid(request.authority)?);
+    if *request.method != Method::CONNECT {
+        parts.scheme = Some(if request.https { Scheme::HTTPS } else { Scheme::HTTP });
+        let path = PathAndQuery::try_from(request.path).map_err(|_| Failure::UpstreamProtocol)?;
+        parts.path_and_query = Some(path);
+    }
+    let mut head = Request::new(());
+    *head.uri_mut() = Uri::from_parts(parts).map_err(|_| Failure::UpstreamProtocol)?;
+    *head.method_mut() = request.method.clone();
+    *head.version_mut() = Version::HTTP_2;
+    *head.headers_mut() = request.headers.clone();
+    Ok(head)
+}
