@@ -305,6 +305,10 @@ const POLICY: &[(&str, &str)] = &[
         "loadBalancer: {localityLbSetting: {distribute: [{from: a/*, to: {b/*: 100}}]}}",
     ),
     (
+        "loadBalancer.localityLbSetting.distribute[].to",
+        "loadBalancer: {localityLbSetting: {distribute: [{to: null}]}}",
+    ),
+    (
         "loadBalancer.localityLbSetting.failover",
         "loadBalancer: {localityLbSetting: {failover: [{from: x, to: y}]}}",
     ),
