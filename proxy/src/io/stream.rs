@@ -50,6 +50,11 @@ impl Wire {
         (self.raw, self.prefix)
     }
 
+    /// The bytes that were read before are all taken.
+    pub fn is_fresh(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
     /// The layer beneath.
     pub fn raw(&self) -> &Raw {
         &self.raw

@@ -59,6 +59,13 @@ pub struct Home {
     pub(crate) freed: Notify,
 }
 
+impl Home {
+    /// Connections that are open now.
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+}
+
 /// What is known of an open connection; its end is counted when this is dropped.
 #[derive(Debug)]
 pub struct Opened {
