@@ -11,6 +11,7 @@
 
 pub mod balance;
 pub mod cluster;
+pub mod compile;
 pub mod config;
 pub mod dice;
 pub mod fail;
@@ -26,3 +27,4 @@ pub mod tcp;
 pub mod tls;
 pub mod upstream;
 pub mod worker;
+pub mod xds;

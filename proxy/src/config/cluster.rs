@@ -102,8 +102,22 @@ pub struct ClusterSettings {
     /// Panic threshold in percent of healthy hosts, default 50, Istio sets 0.
     pub panic_threshold: u32,
     pub dns_refresh: Duration,
+    pub dns_family: DnsFamily,
     /// `common_lb_config.locality_weighted_lb_config`.
     pub locality_weighted: bool,
+}
+
+/// Which addresses of a DNS name are used (`dns_lookup_family`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DnsFamily {
+    /// IPv6 if there is any, else IPv4.
+    #[default]
+    Auto,
+    V4Only,
+    V6Only,
+    /// IPv4 if there is any, else IPv6.
+    V4Preferred,
+    All,
 }
 
 /// TCP keep-alive of upstream sockets.
@@ -143,6 +157,7 @@ impl Default for ClusterSettings {
             preserve_header_case: false,
             panic_threshold: 50,
             dns_refresh: Duration::from_secs(5),
+            dns_family: DnsFamily::Auto,
             locality_weighted: false,
         }
     }

@@ -27,9 +27,9 @@ pub struct Config {
     /// By `ClusterSlot`; `None`: the name is referenced but was never received (response flag NC).
     pub clusters: Vec<Option<Arc<Cluster>>>,
     /// Names of the cluster slots, for messages, and for routes that choose by header.
-    pub cluster_names: Vec<Arc<str>>,
+    pub cluster_names: Arc<Vec<Arc<str>>>,
     /// Slot of each cluster name.
-    pub cluster_slots: HashMap<Arc<str>, ClusterSlot>,
+    pub cluster_slots: Arc<HashMap<Arc<str>, ClusterSlot>>,
 }
 
 impl Config {

@@ -1,0 +1,54 @@
+//! Secrets over ADS and of bootstrap files: certificates and trust bundles.
+
+use wire::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
+
+use super::read::{At, Lower, Refusal, done, harmless, refuse};
+use super::tls::{certificate, validation};
+use crate::tls::{Secret, SecretSource};
+
+/// What a secret holds, checked to be usable.
+pub struct SecretPart {
+    pub secret: Secret,
+}
+
+impl std::fmt::Debug for SecretPart {
+    /// Never the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretPart")
+    }
+}
+
+pub(super) fn secret(mut one: tls::Secret) -> Lower<SecretPart> {
+    harmless!(one; name);
+    let secret = match one.r#type.take() {
+        Some(tls::secret::Type::TlsCertificate(pair)) => key_pair(certificate(pair)?).at("tls_certificate")?,
+        Some(tls::secret::Type::ValidationContext(context)) => {
+            let rules = validation(context).at("validation_context")?;
+            if rules.crl.is_some() || !rules.sans.is_empty() || rules.accept_untrusted || rules.system {
+                return refuse("validation_context", "only trusted_ca is supported in a secret");
+            }
+            match rules.roots {
+                Some(SecretSource::Inline { chain, .. }) => {
+                    Secret::trust(&chain).map_err(Refusal::new).at("validation_context.trusted_ca")?
+                }
+                _ => return refuse("validation_context.trusted_ca", "must be inline"),
+            }
+        }
+        Some(tls::secret::Type::SessionTicketKeys(_)) => return refuse("session_ticket_keys", "not supported"),
+        Some(tls::secret::Type::GenericSecret(_)) => return refuse("generic_secret", "not supported"),
+        None => return Err(Refusal::new("an empty secret")),
+    };
+    done(&one)?;
+    Ok(SecretPart { secret })
+}
+
+fn key_pair(source: SecretSource) -> Lower<Secret> {
+    match source {
+        SecretSource::Inline { chain, key } => Secret::key_pair(&chain, &key).map_err(Refusal::new),
+        SecretSource::Files { chain, key } => {
+            let read = |path: &str| std::fs::read(path).map_err(|error| Refusal::new(format!("{path}: {error}")));
+            Secret::key_pair(&read(&chain)?, &read(&key)?).map_err(Refusal::new)
+        }
+        _ => Err(Refusal::new("a certificate must be inline or in files")),
+    }
+}
