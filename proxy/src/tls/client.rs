@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::server::{OneKey, reason, versions};
-use super::{ClientTls, Roots, Secrets, TlsError, Validation, facts, provider, verify};
+use super::{ClientTls, KeyMaterial, Roots, Secrets, TlsError, Validation, facts, provider, verify};
 use crate::observe::TlsFacts;
 
 /// The encrypted stream of an upstream connection.
@@ -224,11 +224,19 @@ impl ServerCertVerifier for ByChain {
     }
 }
 
-/// A verifier that also checks the host name: for servers known by name (the control plane).
-pub(crate) fn by_host(roots: &Roots) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+/// A configuration for the control plane: the server is known by its host name.
+pub fn control_plane(roots: &Roots, own: Option<Arc<KeyMaterial>>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut store = rustls::RootCertStore::empty();
     store.roots.extend(roots.anchors.iter().cloned());
-    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider())
-        .build()
-        .map_err(|e| TlsError::Settings(e.to_string()))
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| TlsError::Settings(e.to_string()))?
+        .with_root_certificates(store);
+    let mut config = match own {
+        Some(material) => builder.with_client_cert_resolver(Arc::new(OneKey(vec![material]))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }

@@ -12,7 +12,7 @@ mod server;
 mod settings;
 mod verify;
 
-pub use client::{ClientStream, Overrides, connect};
+pub use client::{ClientStream, Overrides, connect, control_plane};
 pub use provider::{install, provider};
 pub use secrets::{KeyMaterial, Roots, Secret, SecretError, Secrets};
 pub use server::{ServerStream, accept};

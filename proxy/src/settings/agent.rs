@@ -1,0 +1,330 @@
+//! A proxy of a mesh: who it is and where its control plane is, from the environment that an injector sets.
+//!
+//! In: environment variables of Istio's agent (`ISTIO_META_*`, `POD_NAME`, `PROXY_CONFIG`, `CA_ADDR`, ...), the role,
+//! and the pod's files. Out: an [`Agent`]. Names and defaults are Istio's.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base::settings::{Settings as Environment, parse_duration};
+use serde_json::{Map, Value};
+use wire::Node;
+use wire::node::{Metadata, NodeId};
+
+use super::{Flags, Ports};
+
+/// Files of the pod, below one root (`/`, except in tests).
+#[derive(Debug, Clone)]
+pub struct Files {
+    pub token: PathBuf,
+    pub root_cert: PathBuf,
+    pub labels: PathBuf,
+    pub annotations: PathBuf,
+    /// Directory with cert-chain.pem, key.pem, root-cert.pem, used instead of the CA where it exists.
+    pub mounted_certs: PathBuf,
+    /// Socket of the SDS server (`--agent-only`).
+    pub sds_socket: PathBuf,
+}
+
+impl Files {
+    /// Istio's places below `root`.
+    pub fn below(root: &Path) -> Self {
+        Files {
+            token: root.join("var/run/secrets/tokens/istio-token"),
+            root_cert: root.join("var/run/secrets/istio/root-cert.pem"),
+            labels: root.join("etc/istio/pod/labels"),
+            annotations: root.join("etc/istio/pod/annotations"),
+            mounted_certs: root.join("var/run/secrets/workload-spiffe-credentials"),
+            sds_socket: root.join("var/run/secrets/workload-spiffe-uds/socket"),
+        }
+    }
+}
+
+/// Everything an agent is told.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub node: Node,
+    /// `discoveryAddress`
+    pub discovery: String,
+    /// `CA_ADDR`, else the discovery address; `None`: no identity (plain control plane on 15010).
+    pub ca: Option<String>,
+    pub files: Files,
+    pub trust_domain: String,
+    /// `SECRET_TTL`, default 24 h.
+    pub certificate_ttl: Duration,
+    /// `SECRET_GRACE_PERIOD_RATIO`, default 0.5, and its jitter, default 0.01.
+    pub renew_ratio: f64,
+    pub renew_jitter: f64,
+    pub ports: Ports,
+    /// `ISTIO_PROMETHEUS_ANNOTATIONS`: what the application's own metrics are, as JSON.
+    pub prometheus: Option<Value>,
+    /// `ISTIO_KUBE_APP_PROBERS`: path -> probe, as JSON.
+    pub probes: Map<String, Value>,
+    /// Interception redirects our own traffic unless it carries a mark.
+    pub intercepts: bool,
+    /// `DNS_FORWARD_TIMEOUT`, default 5 s.
+    pub dns_timeout: Duration,
+    /// `terminationDrainDuration`, default 5 s.
+    pub drain: Duration,
+    pub exit_on_zero: Option<Duration>,
+    /// `ProxyConfig.concurrency`; 0 and absent: one worker per core.
+    pub concurrency: Option<usize>,
+    pub only: bool,
+}
+
+impl Agent {
+    /// Reads everything; mistakes are gathered in `env`.
+    pub fn read(role: &str, only: bool, flags: &Flags, env: &mut Environment, root: &Path) -> Self {
+        let files = files(env, root);
+        let config = proxy_config(env);
+        let node = node(role, flags, env, &files, &config);
+        let text = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
+        let discovery = text("discoveryAddress").unwrap_or_else(|| "istiod.istio-system.svc:15012".into());
+        let ca = env.text("CA_ADDR").or_else(|| (!discovery.ends_with(":15010")).then(|| discovery.clone()));
+        let duration = |key: &str, default: u64| {
+            text(key).and_then(|text| parse_duration(&text).ok()).unwrap_or(Duration::from_secs(default))
+        };
+        let minimum = env.duration("MINIMUM_DRAIN_DURATION", Duration::from_secs(5));
+        let exit_on_zero = env.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", false).then_some(minimum);
+        let prometheus = json_of(env, "ISTIO_PROMETHEUS_ANNOTATIONS");
+        let probes = json_of(env, "ISTIO_KUBE_APP_PROBERS");
+        Agent {
+            discovery,
+            ca,
+            trust_domain: env.get("TRUST_DOMAIN", "cluster.local".to_owned()),
+            certificate_ttl: env.duration("SECRET_TTL", Duration::from_secs(24 * 3600)),
+            renew_ratio: env.get("SECRET_GRACE_PERIOD_RATIO", 0.5),
+            renew_jitter: env.get("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01),
+            ports: ports(env, &config, node.metadata.dns_capture),
+            prometheus,
+            probes: probes.and_then(|v| v.as_object().cloned()).unwrap_or_default(),
+            intercepts: matches!(node.metadata.interception_mode.as_str(), "REDIRECT" | "TPROXY"),
+            dns_timeout: env.duration("DNS_FORWARD_TIMEOUT", Duration::from_secs(5)),
+            drain: duration("terminationDrainDuration", 5),
+            exit_on_zero,
+            concurrency: config
+                .get("concurrency")
+                .and_then(Value::as_u64)
+                .and_then(|n| usize::try_from(n).ok()),
+            files,
+            node,
+            only,
+        }
+    }
+}
+
+fn files(env: &mut Environment, root: &Path) -> Files {
+    let mut files = Files::below(root);
+    for variable in ["CA_ROOT_CA", "XDS_ROOT_CA"] {
+        if let Some(path) = env.text(variable).filter(|path| path != "SYSTEM") {
+            files.root_cert = path.into();
+        }
+    }
+    if let Some(path) = env.text("ISTIO_TOKEN_PATH") {
+        files.token = path.into();
+    }
+    if let Some(path) = env.text("WORKLOAD_IDENTITY_SOCKET_FILE") {
+        files.sds_socket = root.join("var/run/secrets/workload-spiffe-uds").join(path);
+    }
+    files
+}
+
+fn json_of(env: &mut Environment, name: &str) -> Option<Value> {
+    let text = env.text(name)?;
+    match serde_json::from_str(&text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            env.mistake(name, &text, format!("no JSON: {error}"));
+            None
+        }
+    }
+}
+
+/// `PROXY_CONFIG` is JSON or YAML of Istio's ProxyConfig.
+fn proxy_config(env: &mut Environment) -> Map<String, Value> {
+    let Some(text) = env.text("PROXY_CONFIG") else { return Map::new() };
+    match serde_saphyr::from_str::<Value>(&text) {
+        Ok(Value::Object(config)) => config,
+        Ok(Value::Null) => Map::new(),
+        Ok(_) => {
+            env.mistake("PROXY_CONFIG", &text, "expected a mapping".into());
+            Map::new()
+        }
+        Err(error) => {
+            env.mistake("PROXY_CONFIG", &text, error.to_string());
+            Map::new()
+        }
+    }
+}
+
+fn ports(env: &mut Environment, config: &Map<String, Value>, dns: bool) -> Ports {
+    let port = |key: &str, default: u16| {
+        config.get(key).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
+    };
+    let dns_address = env.get("DNS_PROXY_ADDR", "localhost:15053".to_owned());
+    let dns_address = dns_address.replace("localhost", "127.0.0.1").parse().ok();
+    Ports {
+        admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port("proxyAdminPort", 15000)),
+        status: port("statusPort", 15020),
+        ready: env.get("ENVOY_STATUS_PORT", 15021),
+        prometheus: env.get("ENVOY_PROMETHEUS_PORT", 15090),
+        dns: dns_address.filter(|_| dns),
+    }
+}
+
+fn node(
+    role: &str,
+    flags: &Flags,
+    env: &mut Environment,
+    files: &Files,
+    config: &Map<String, Value>,
+) -> Node {
+    let mut meta: Map<String, Value> =
+        env.with_prefix("ISTIO_META_").into_iter().map(|(key, value)| (key, typed(value))).collect();
+    // Extra labels by environment, as Istio's agent takes them: a JSON object.
+    let mut labels = downward(&files.labels);
+    for source in ["ISTIO_METAJSON_LABELS", "LABELS"] {
+        if let Some(Value::Object(more)) = json_of(env, source) {
+            labels.extend(more.into_iter().filter_map(|(k, v)| Some((k, v.as_str()?.to_owned()))));
+        }
+    }
+    let annotations = downward(&files.annotations);
+    let objects =
+        |map: BTreeMap<String, String>| Value::Object(map.into_iter().map(|(k, v)| (k, v.into())).collect());
+    meta.entry("LABELS").or_insert_with(|| objects(labels));
+    meta.entry("ANNOTATIONS").or_insert_with(|| objects(annotations));
+    let mut text = |variable: &str| env.text(variable).unwrap_or_default();
+    let (name, namespace) = (text("POD_NAME"), text("POD_NAMESPACE"));
+    let ip = text("INSTANCE_IP").split(',').next().unwrap_or_default().to_owned();
+    let ips = Some(text("INSTANCE_IPS")).filter(|ips| !ips.is_empty()).unwrap_or_else(|| ip.clone());
+    for (key, value) in [
+        ("NAME", name.clone()),
+        ("NAMESPACE", namespace.clone()),
+        ("INSTANCE_IPS", ips),
+        ("SERVICE_ACCOUNT", text("SERVICE_ACCOUNT")),
+        ("CLUSTER_ID", "Kubernetes".into()),
+        ("ISTIO_VERSION", super::VERSION.into()),
+        ("MESH_ID", text("TRUST_DOMAIN")),
+    ] {
+        if !value.is_empty() {
+            meta.entry(key).or_insert_with(|| value.into());
+        }
+    }
+    if !config.is_empty() {
+        meta.insert("PROXY_CONFIG".into(), Value::Object(config.clone()));
+    }
+    let role = if role == "router" { wire::node::Role::Router } else { wire::node::Role::Sidecar };
+    let given = flags.get("domain").unwrap_or_default().replace("$(POD_NAMESPACE)", &namespace);
+    let domain = if given.is_empty() { format!("{namespace}.svc.cluster.local") } else { given };
+    let ip = if ip.is_empty() { "127.0.0.1".into() } else { ip };
+    let mut node = Node::new(NodeId { role, ip, name, namespace: namespace.clone(), domain });
+    node.metadata = Metadata::from_json(meta);
+    let canonical = node.metadata.canonical_name().to_owned();
+    node.cluster = match flags.get("serviceCluster") {
+        Some(cluster) => cluster.to_owned(),
+        None if canonical.is_empty() => format!("istio-proxy.{namespace}"),
+        None => format!("{canonical}.{namespace}"),
+    };
+    introduce(&mut node);
+    node
+}
+
+/// What our proxy says about its abilities.
+pub(crate) fn introduce(node: &mut Node) {
+    node.user_agent = "mesh-proxy".into();
+    node.user_agent_version = super::VERSION.into();
+    node.extensions =
+        ["istio.stats", "istio.metadata_exchange", "istio.alpn", "mesh.h2"].map(str::to_owned).to_vec();
+}
+
+/// Values that are JSON containers travel as such.
+fn typed(value: String) -> Value {
+    if value.starts_with(['{', '[']) {
+        if let Ok(json @ Value::Object(_)) = serde_json::from_str(&value) {
+            return json;
+        }
+    }
+    Value::String(value)
+}
+
+/// A file of the downward API: `key="value"` per line.
+fn downward(path: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let pair = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.trim_matches('"').to_owned());
+        Some((key.trim().to_owned(), value))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(pairs: &[(&str, &str)], line: &str) -> (Agent, Environment) {
+        let mut env = Environment::from_pairs(pairs.iter().map(|(k, v)| (*k, *v)));
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let flags = super::super::parse(&words).unwrap();
+        let agent = Agent::read("sidecar", false, &flags, &mut env, Path::new("/nonexistent"));
+        (agent, env)
+    }
+
+    #[test]
+    fn a_sidecar_of_an_injector() {
+        let (agent, mut env) = agent(
+            &[
+                ("POD_NAME", "reviews-v1-abc"),
+                ("POD_NAMESPACE", "default"),
+                ("INSTANCE_IP", "10.244.0.7"),
+                ("SERVICE_ACCOUNT", "bookinfo-reviews"),
+                ("ISTIO_META_WORKLOAD_NAME", "reviews-v1"),
+                ("ISTIO_META_DNS_CAPTURE", "true"),
+                ("ISTIO_META_INTERCEPTION_MODE", "REDIRECT"),
+                ("ISTIO_META_CUSTOM", "x"),
+                ("ISTIO_METAJSON_LABELS", "{\"app\":\"reviews\",\"version\":\"v1\"}"),
+                (
+                    "PROXY_CONFIG",
+                    "{\"discoveryAddress\":\"pilot:15012\",\"terminationDrainDuration\":\"7s\"}",
+                ),
+                ("CA_ADDR", "ca:15012"),
+                ("TRUST_DOMAIN", "td"),
+            ],
+            "proxy sidecar --domain $(POD_NAMESPACE).svc.cluster.local",
+        );
+        env.finish().unwrap();
+        assert_eq!(
+            agent.node.id.to_string(),
+            "sidecar~10.244.0.7~reviews-v1-abc.default~default.svc.cluster.local"
+        );
+        assert_eq!(agent.node.cluster, "reviews.default");
+        assert_eq!(agent.node.metadata.workload_name, "reviews-v1");
+        assert_eq!(agent.node.metadata.mesh_id, "td");
+        assert_eq!(agent.node.metadata.rest["CUSTOM"], "x");
+        assert!(agent.node.has_extension("mesh.h2"));
+        assert_eq!((agent.discovery.as_str(), agent.ca.as_deref()), ("pilot:15012", Some("ca:15012")));
+        assert_eq!(agent.drain, Duration::from_secs(7));
+        assert!(agent.intercepts);
+        assert_eq!(agent.ports.dns, Some("127.0.0.1:15053".parse().unwrap()));
+        assert_eq!((agent.ports.status, agent.ports.ready, agent.ports.prometheus), (15020, 15021, 15090));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let (_, mut env) = agent(&[("PROXY_CONFIG", "[1]"), ("ISTIO_KUBE_APP_PROBERS", "{")], "sidecar");
+        let told = env.finish().unwrap_err().to_string();
+        assert!(told.contains("PROXY_CONFIG") && told.contains("ISTIO_KUBE_APP_PROBERS"), "{told}");
+    }
+
+    #[test]
+    fn the_downward_api() {
+        let folder = std::env::temp_dir().join(format!("labels-{}", std::process::id()));
+        std::fs::write(&folder, "app=\"a\\\"b\"\nversion=\"v1\"\n").unwrap();
+        let labels = downward(&folder);
+        std::fs::remove_file(&folder).unwrap();
+        assert_eq!(labels["app"], "a\"b");
+        assert_eq!(labels["version"], "v1");
+    }
+}
