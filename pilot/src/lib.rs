@@ -5,4 +5,8 @@
 //!  (files)           (one writer)     (pure)                        (pure, memo)         (one task per client)
 //! ```
 
+pub mod model;
+pub mod offline;
 pub mod source;
+pub mod world;
+pub mod xds;

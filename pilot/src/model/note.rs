@@ -1,0 +1,17 @@
+//! How sections say what is wrong with what was written.
+
+use api::{Code, FieldPath, Finding, Findings, Object, Spec};
+
+use super::service::Source;
+
+/// Adds a finding about a field of an object, with file and line.
+pub(super) fn note<T: Spec>(out: &mut Findings, object: &Object<T>, path: &str, code: Code, message: impl Into<String>) {
+    let path = FieldPath::parse(path);
+    let line = object.origin.line_of(&path);
+    out.push(Finding::new(code, message).about(object.key()).at(&object.origin.file, line).field(path));
+}
+
+/// File and line of a field.
+pub(super) fn source<T: Spec>(object: &Object<T>, path: &str) -> Source {
+    Source { file: object.origin.file.to_string(), line: object.origin.line_of(&FieldPath::parse(path)) }
+}

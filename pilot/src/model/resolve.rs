@@ -1,0 +1,116 @@
+//! The table of sections and their inputs.
+//!
+//! `resolve(prev, &world)` looks again at each section whose inputs changed and keeps the previous value where the
+//! result is equal. Pure: the same world gives the same snapshot, with or without a previous one.
+
+use std::collections::BTreeSet;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use api::{Findings, Kind};
+
+use super::hashed::{Digest, Hashed};
+use super::snapshot::{Part, Snapshot};
+use super::{check, endpoints, gateways, identity, mesh_config, routes, scope, secrets, services, traffic, workloads};
+use crate::world::World;
+
+/// Understands the world. `prev` must come from the same world, at an earlier time.
+pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
+    let stamp = |kinds: &[Kind]| world.stamp(kinds);
+    let mesh = part(prev.map(|p| &p.mesh), &stamp(&[Kind::ConfigMap, Kind::Telemetry]), |out| {
+        mesh_config::resolve(world, out)
+    });
+    let m = mesh.value.digest();
+    let from = (stamp(&[Kind::Service, Kind::ServiceEntry]), m);
+    let services = part(prev.map(|p| &p.services), &from, |out| services::resolve(world, &mesh, out));
+    let from = (stamp(&[Kind::PeerAuthentication]), m);
+    let identity =
+        part(prev.map(|p| &p.identity), &from, |out| identity::resolve(world, &mesh.root_namespace, out));
+    let from = (stamp(&[Kind::Pod, Kind::Node]), m);
+    let workloads = part(prev.map(|p| &p.workloads), &from, |_| workloads::resolve(world, &mesh.trust_domain));
+    let kinds = [Kind::EndpointSlice, Kind::Endpoints, Kind::ServiceEntry, Kind::WorkloadEntry, Kind::Service];
+    let from = (stamp(&kinds), m, services.value.digest(), workloads.value.digest(), identity.value.digest());
+    let endpoints = part(prev.map(|p| &p.endpoints), &from, |out| {
+        let sources = endpoints::Sources {
+            world,
+            services: &services,
+            workloads: &workloads,
+            identity: &identity,
+            trust_domain: &mesh.trust_domain,
+        };
+        endpoints::resolve(&sources, out)
+    });
+    let from = (stamp(&[Kind::VirtualService]), m);
+    let routes = part(prev.map(|p| &p.routes), &from, |out| routes::resolve(world, &mesh, out));
+    let from = (stamp(&[Kind::DestinationRule]), m);
+    let traffic = part(prev.map(|p| &p.traffic), &from, |out| traffic::resolve(world, &mesh, out));
+    let gateways =
+        part(prev.map(|p| &p.gateways), &stamp(&[Kind::Gateway]), |out| gateways::resolve(world, out));
+    let mentioned = mentioned(&gateways, &traffic);
+    let from = (stamp(&[Kind::Secret]), &mentioned);
+    let secrets = part(prev.map(|p| &p.secrets), &from, |out| secrets::resolve(world, &mentioned, out));
+    let from = [
+        m,
+        services.value.digest(),
+        traffic.value.digest(),
+        routes.value.digest(),
+        endpoints.value.digest(),
+    ];
+    let scopes = part(prev.map(|p| &p.scopes), &from, |_| {
+        scope::resolve(&scope::Sources {
+            mesh: &mesh,
+            services: &services,
+            traffic: &traffic,
+            routes: &routes,
+            accounts: &endpoints.1,
+            endpoints: &endpoints.0,
+        })
+    });
+    let snapshot =
+        Snapshot { mesh, services, identity, workloads, endpoints, routes, traffic, gateways, secrets, scopes };
+    let findings = findings(world, &snapshot);
+    (snapshot, findings)
+}
+
+/// Looks again only if something it is made from has changed.
+fn part<T: Hash>(prev: Option<&Part<T>>, from: &impl Hash, make: impl FnOnce(&mut Findings) -> T) -> Part<T> {
+    let from = Digest::of(from);
+    if let Some(old) = prev.filter(|old| old.from == from) {
+        return Part { value: old.value.clone(), from, findings: old.findings.clone() };
+    }
+    let mut findings = Findings::new();
+    let value = Hashed::new(make(&mut findings)).reuse(prev.map(|p| &p.value));
+    Part { value, from, findings: Arc::new(findings) }
+}
+
+/// Names of Secrets that somebody means.
+fn mentioned(gateways: &gateways::Gateways, traffic: &traffic::Traffic) -> BTreeSet<String> {
+    let servers = gateways.all.iter().flat_map(|g| &g.servers).filter_map(|s| s.tls.as_ref());
+    let mut out: BTreeSet<String> = BTreeSet::new();
+    for tls in servers {
+        out.extend(tls.credentials.iter().cloned());
+        out.extend(Some(tls.ca_credential.clone()).filter(|n| !n.is_empty()));
+    }
+    let policies = traffic.rules.iter().flat_map(|r| r.policies());
+    out.extend(policies.filter_map(|p| p.tls.as_ref()).map(|t| t.credential.clone()).filter(|n| !n.is_empty()));
+    out
+}
+
+/// Everything that is wrong, in the order of the sections, then of the checks across them.
+fn findings(world: &World, snapshot: &Snapshot) -> Findings {
+    let sections = [
+        &snapshot.mesh.findings,
+        &snapshot.services.findings,
+        &snapshot.identity.findings,
+        &snapshot.workloads.findings,
+        &snapshot.endpoints.findings,
+        &snapshot.routes.findings,
+        &snapshot.traffic.findings,
+        &snapshot.gateways.findings,
+        &snapshot.secrets.findings,
+    ];
+    let mut out: Findings = sections.into_iter().flat_map(|f| f.iter().cloned()).collect();
+    check::across(world, snapshot, &mut out);
+    out.sort();
+    out
+}

@@ -1,0 +1,113 @@
+//! Clusters of a scope, and their endpoints.
+
+use std::sync::Arc;
+
+use wire::{Kind, Resource};
+
+use crate::model::endpoint::Endpoint;
+use crate::model::policy::Policy;
+use crate::model::scope::Visible;
+use crate::model::service::{Port, Protocol, Resolution};
+use crate::model::traffic::Subset;
+use crate::model::Hashed;
+use crate::xds::cluster::{Fixed, Outbound, build};
+use crate::xds::endpoint::{self, Assignment, Prefer};
+use crate::xds::names::ClusterName;
+use crate::xds::place;
+use crate::xds::say::{Layer, Sight};
+use crate::xds::view::Role;
+
+/// Clusters of everything that the namespace sees, and the fixed ones.
+pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
+    let mesh = &sight.snapshot.mesh;
+    let gateway = sight.view.role == Role::Gateway;
+    let on = (sight.scope, &mesh.outbound, &mesh.policy, sight.view.features, gateway);
+    sight.layer("clusters", &on, || {
+        let mut out: Vec<Arc<Resource>> = all(sight)
+            .map(|(input, _)| {
+                sight.memo.say(Kind::Cluster, &input.name().to_string(), &input, build::outbound)
+            })
+            .collect();
+        let mut fixed = vec![ClusterName::BlackHole];
+        if !gateway {
+            fixed.push(ClusterName::Passthrough);
+            fixed.push(ClusterName::InboundPassthrough);
+        }
+        for name in fixed {
+            let input = Fixed { name: name.clone(), connect_timeout: mesh.outbound.connect_timeout };
+            out.push(sight.memo.say(Kind::Cluster, &name.to_string(), &input, build::fixed));
+        }
+        out
+    })
+}
+
+/// Endpoints of all clusters that ask for them.
+pub(crate) fn endpoints(sight: &Sight<'_>) -> Layer {
+    let mesh = &sight.snapshot.mesh;
+    let found = &sight.snapshot.endpoints.value;
+    let on = (sight.scope, found, &mesh.outbound.locality, &mesh.policy, &sight.view.locality);
+    sight.layer("endpoints", &on, || {
+        let asking = all(sight).filter(|(input, _)| input.resolution() == Resolution::Endpoints);
+        asking
+            .map(|(input, subset)| {
+                let service = &input.service;
+                let assignment = Assignment {
+                    cluster: input.name().to_string(),
+                    endpoints: found.0.of(&service.host, &service.namespace, input.port).cloned(),
+                    labels: subset.map(|s| s.labels.clone()).unwrap_or_default(),
+                    prefer: prefer(sight, &input.policy),
+                };
+                let name = assignment.cluster.clone();
+                sight.memo.say(Kind::Endpoints, &name, &assignment, endpoint::build)
+            })
+            .collect()
+    })
+}
+
+/// Locality counts only where failing endpoints are noticed, or where it is spread by weight.
+fn prefer(sight: &Sight<'_>, policy: &Policy) -> Option<Prefer> {
+    if sight.view.locality.is_empty() {
+        return None;
+    }
+    let own = policy.balance.as_ref().and_then(|b| b.locality.as_ref());
+    let setting = own.unwrap_or(&sight.snapshot.mesh.outbound.locality);
+    let counts = policy.outlier.is_some() || !setting.distribute.is_empty();
+    (setting.enabled && counts)
+        .then(|| Prefer { locality: sight.view.locality.clone(), setting: setting.clone() })
+}
+
+/// Inputs of all outbound clusters: each port, and each subset of it.
+fn all<'a>(sight: &'a Sight<'a>) -> impl Iterator<Item = (Outbound, Option<&'a Subset>)> + 'a {
+    sight.scope.services.iter().flat_map(move |visible| {
+        let ports = visible.service.ports.iter().filter(|p| p.protocol != Protocol::Udp);
+        ports.flat_map(move |port| {
+            let subsets = visible.rule.iter().flat_map(|r| &r.subsets).map(Some);
+            std::iter::once(None).chain(subsets).map(move |subset| (input(sight, visible, port, subset), subset))
+        })
+    })
+}
+
+fn input(sight: &Sight<'_>, visible: &Visible, port: &Port, subset: Option<&Subset>) -> Outbound {
+    let mesh = &sight.snapshot.mesh;
+    let name = subset.map(|s| s.name.clone()).unwrap_or_default();
+    let inline = visible.inline.iter().find(|(number, _)| *number == port.number).map(|(_, set)| set);
+    Outbound {
+        service: visible.service.clone(),
+        port: port.number,
+        policy: place::policy(visible, port.number, &name, mesh.policy.as_ref()),
+        config: visible.rule.as_ref().map(|r| r.config.clone()).unwrap_or_default(),
+        accounts: visible.accounts.clone(),
+        inline: inline.map(|set| labelled(set, subset)),
+        all_mutual: visible.mutual.contains(&port.number),
+        mesh: mesh.outbound.clone(),
+        features: sight.view.features,
+        credentials: sight.view.role == Role::Gateway,
+        subset: name,
+    }
+}
+
+fn labelled(set: &Hashed<Vec<Endpoint>>, subset: Option<&Subset>) -> Hashed<Vec<Endpoint>> {
+    let Some(subset) = subset else { return set.clone() };
+    let has = |e: &&Endpoint| subset.labels.iter().all(|(k, v)| e.labels.get(k) == Some(v));
+    Hashed::new(set.iter().filter(has).cloned().collect())
+}

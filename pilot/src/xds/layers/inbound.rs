@@ -1,0 +1,48 @@
+//! What is the proxy's own: its inbound listener and the clusters of its ports.
+
+use wire::Kind;
+
+use crate::xds::cluster::{self, build};
+use crate::xds::filters::Direction;
+use crate::xds::listener::inbound::{self, Inbound, InboundPort};
+use crate::xds::names::{self, ClusterName};
+use crate::xds::say::{Layer, Sight};
+use crate::xds::view::Served;
+
+/// Key: ports, modes and what is observed; never a raw label.
+pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
+    let mesh = &sight.snapshot.mesh;
+    let listener = Inbound {
+        ports: sight.view.served.iter().map(port).collect(),
+        mode: sight.view.mode,
+        inspect_timeout: mesh.inspect_timeout,
+        common: sight.common(Direction::Inbound),
+    };
+    let connect_timeout = mesh.outbound.connect_timeout;
+    let on = (&listener, &sight.view.served, connect_timeout);
+    sight.layer("inbound", &on, || {
+        let mut out = vec![sight.memo.say(Kind::Listener, names::VIRTUAL_INBOUND, &listener, inbound::build)];
+        for served in &sight.view.served {
+            let input = cluster::Inbound {
+                port: served.port,
+                protocol: served.protocol,
+                services: served.services.iter().map(|(h, n, ns, _)| (h.clone(), n.clone(), ns.clone())).collect(),
+                pool: served.pool.clone(),
+                connect_timeout,
+            };
+            let name = ClusterName::Inbound { port: served.port }.to_string();
+            out.push(sight.memo.say(Kind::Cluster, &name, &input, build::inbound));
+        }
+        out
+    })
+}
+
+fn port(served: &Served) -> InboundPort {
+    let operation = served.services.first().map(|(host, _, _, port)| format!("{host}:{port}/*"));
+    InboundPort {
+        port: served.port,
+        protocol: served.protocol,
+        mode: served.mode,
+        operation: operation.unwrap_or_default(),
+    }
+}

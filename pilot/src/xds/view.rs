@@ -1,0 +1,243 @@
+//! A class of proxies that get the same.
+//!
+//! Comes in: what a proxy says of itself, how it is connected, and the snapshot. Goes out: a small value that
+//! hashes; equal views share every layer. No raw label and no name of a pod gets in here unless some rule asks for
+//! it: each field multiplies the number of views.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use api::meta::labels_match;
+use wire::Node;
+use wire::node::Role as NodeRole;
+
+use crate::model::gateway::Gateway;
+use crate::model::identity::Mode;
+use crate::model::policy::Pool;
+use crate::model::service::{Port, Protocol, Service};
+use crate::model::workloads::Workload;
+use crate::model::{Hashed, Snapshot, target_number};
+
+/// What part a client plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Beside a workload.
+    Sidecar,
+    Gateway,
+    /// A gRPC client without a proxy.
+    Grpc,
+}
+
+/// What a client can load beyond Envoy's own filters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Features {
+    /// `istio.metadata_exchange`
+    pub metadata_exchange: bool,
+    /// `istio.stats`
+    pub stats: bool,
+    /// `istio.alpn`
+    pub alpn: bool,
+    /// `mesh.h2`: HTTP/2 between two of our own proxies.
+    pub mesh_h2: bool,
+}
+
+impl Features {
+    /// Whether it is one of our own proxies.
+    pub fn own(self) -> bool {
+        self.mesh_h2
+    }
+}
+
+/// How a client is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Session {
+    /// Speaks delta.
+    pub delta: bool,
+    /// Has shown a certificate or token of the namespace that it says it is in.
+    pub authenticated: bool,
+}
+
+/// A class of proxies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    pub role: Role,
+    pub namespace: String,
+    /// Only labels that some rule asks of its clients.
+    pub labels: BTreeMap<String, String>,
+    pub features: Features,
+    pub session: Session,
+    /// Answers DNS for its workload.
+    pub dns: bool,
+    pub http10: bool,
+    /// `region/zone/subzone`, if endpoints are preferred by it.
+    pub locality: String,
+    /// Ports of its workload that services declare.
+    pub served: Vec<Served>,
+    /// Mode of all other ports.
+    pub mode: Mode,
+    /// Gateways that it serves.
+    pub gateways: Vec<Serving>,
+}
+
+/// A port of the workload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Served {
+    pub port: u16,
+    pub protocol: Protocol,
+    pub mode: Mode,
+    pub pool: Option<Pool>,
+    /// Host, name, namespace and port number of the services in front of it.
+    pub services: Vec<(String, String, String, u16)>,
+}
+
+/// A gateway that the proxy serves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Serving {
+    pub gateway: Hashed<Gateway>,
+    /// Port of the pod behind each server port.
+    pub ports: BTreeMap<u16, u16>,
+}
+
+impl View {
+    /// The class of this proxy.
+    pub fn of(snapshot: &Snapshot, node: &Node, session: Session) -> View {
+        let me = Me::find(snapshot, node);
+        let role = match node.id.role {
+            NodeRole::Router => Role::Gateway,
+            _ if node.metadata.generator == "grpc" => Role::Grpc,
+            _ => Role::Sidecar,
+        };
+        let keys = &snapshot.routes.label_keys;
+        let labels = me.labels.iter().filter(|(key, _)| keys.contains(key));
+        let served = if role == Role::Sidecar { served(snapshot, &me) } else { Vec::new() };
+        let mode = if role == Role::Sidecar {
+            snapshot.identity.other_ports(&me.namespace, &me.labels)
+        } else {
+            Mode::default()
+        };
+        View {
+            role,
+            labels: labels.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            features: Features {
+                metadata_exchange: node.has_extension("istio.metadata_exchange"),
+                stats: node.has_extension("istio.stats"),
+                alpn: node.has_extension("istio.alpn"),
+                mesh_h2: node.has_extension("mesh.h2"),
+            },
+            session,
+            dns: node.metadata.dns_capture && role == Role::Sidecar,
+            http10: node.metadata.http10,
+            locality: if prefers(snapshot) { me.locality.clone() } else { String::new() },
+            served,
+            mode,
+            gateways: if role == Role::Gateway { gateways(snapshot, &me) } else { Vec::new() },
+            namespace: me.namespace,
+        }
+    }
+}
+
+/// What is known of a proxy: by its pod, else by its own word.
+struct Me {
+    namespace: String,
+    labels: BTreeMap<String, String>,
+    addresses: Vec<IpAddr>,
+    locality: String,
+    workload: Option<Hashed<Workload>>,
+}
+
+impl Me {
+    fn find(snapshot: &Snapshot, node: &Node) -> Me {
+        let id = &node.id;
+        let address = id.ip.parse::<IpAddr>().ok();
+        let found = snapshot.workloads.named(&id.namespace, &id.name);
+        let found = found.or_else(|| {
+            let at = snapshot.workloads.at(&address?)?;
+            // Somebody else's address says nothing of this one.
+            (at.namespace == id.namespace && id.name.is_empty()).then_some(at)
+        });
+        let said = &node.locality;
+        let locality = format!("{}/{}/{}", said.region, said.zone, said.sub_zone);
+        let locality = locality.trim_end_matches('/').to_owned();
+        match found {
+            Some(workload) => Me {
+                namespace: workload.namespace.clone(),
+                labels: workload.labels.clone(),
+                addresses: workload.addresses.clone(),
+                locality: if workload.locality.is_empty() { locality } else { workload.locality.clone() },
+                workload: Some(workload.clone()),
+            },
+            None => Me {
+                namespace: id.namespace.clone(),
+                labels: node.metadata.labels.clone(),
+                addresses: address.into_iter().collect(),
+                locality,
+                workload: None,
+            },
+        }
+    }
+
+    /// Port of this workload behind a port of a service, if it is behind it at all.
+    fn behind(&self, snapshot: &Snapshot, service: &Service, port: &Port) -> Option<u16> {
+        if !service.selector.is_empty() {
+            let selected = labels_match(&service.selector, &self.labels);
+            return if selected { target_number(port, self.workload.as_deref()) } else { None };
+        }
+        let endpoints = snapshot.endpoints.0.of(&service.host, &service.namespace, port.number)?;
+        let mine = |address: &crate::model::endpoint::Address| {
+            matches!(address, crate::model::endpoint::Address::Ip(ip) if self.addresses.contains(ip))
+        };
+        endpoints.iter().find(|e| mine(&e.address)).map(|e| e.port)
+    }
+}
+
+/// Ports of the workload that services of its namespace declare.
+fn served(snapshot: &Snapshot, me: &Me) -> Vec<Served> {
+    let mut out: BTreeMap<u16, Served> = BTreeMap::new();
+    let scope = snapshot.scopes.of(&me.namespace);
+    for service in snapshot.services.all.iter().filter(|s| s.namespace == me.namespace) {
+        for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
+            let Some(number) = me.behind(snapshot, service, port) else { continue };
+            let about = (service.host.clone(), service.name.clone(), service.namespace.clone(), port.number);
+            // The first service by host decides what is spoken.
+            let entry = out.entry(number).or_insert_with(|| {
+                let rule = scope.service(&service.host).and_then(|v| v.rule.as_ref());
+                Served {
+                    port: number,
+                    protocol: port.protocol,
+                    mode: snapshot.identity.mode(&me.namespace, &me.labels, number),
+                    pool: rule.and_then(|r| r.effective(port.number, None).pool),
+                    services: Vec::new(),
+                }
+            });
+            entry.services.push(about);
+        }
+    }
+    out.into_values().collect()
+}
+
+/// Gateways whose selector means this proxy.
+fn gateways(snapshot: &Snapshot, me: &Me) -> Vec<Serving> {
+    let mine = snapshot.gateways.all.iter().filter(|g| labels_match(&g.selector, &me.labels));
+    let resolved = |number: u16| {
+        let services = snapshot.services.all.iter().filter(|s| s.namespace == me.namespace);
+        services
+            .filter_map(|s| me.behind(snapshot, s, s.port(number)?))
+            .next()
+            .unwrap_or(number)
+    };
+    mine.map(|gateway| Serving {
+        gateway: gateway.clone(),
+        ports: gateway.servers.iter().map(|s| (s.port, resolved(s.port))).collect(),
+    })
+    .collect()
+}
+
+/// Whether any endpoint is preferred by locality at all: only with outlier detection, or where it is spread.
+fn prefers(snapshot: &Snapshot) -> bool {
+    let spread = |p: &crate::model::policy::Policy| {
+        p.balance.as_ref().and_then(|b| b.locality.as_ref()).is_some_and(|l| l.enabled && !l.distribute.is_empty())
+    };
+    let base = snapshot.mesh.policy.as_ref();
+    let rules = snapshot.traffic.rules.iter().flat_map(|r| r.policies());
+    rules.chain(base).any(|p| p.outlier.is_some() || spread(p))
+}
