@@ -4,8 +4,8 @@
 //! the whole workspace sets every field of every kind alone and demands that either the proxy's configuration changes
 //! or this list (or a rule of `valid`) names the field.
 //!
-//! Patterns start at the spec: `a.b[].c` is a field, `a.*.b` goes through any key of a map, `a=X` is one value of a
-//! field, and an empty pattern is the whole kind. A pattern covers everything below it.
+//! Patterns start at the spec: `a.b[].c` is a field, `a.*` and `a.@*` go through any key of a map and any that starts
+//! with `@`, `a=X` is one value of a field, and an empty pattern is the whole kind. A pattern covers everything below it.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,17 +18,15 @@ use crate::path::{FieldPath, Step};
 
 /// Parts of a traffic policy, which stands in several places of a DestinationRule.
 const TRAFFIC_POLICY: &[&str] = &[
-    "loadBalancer.localityLbSetting",
+    "loadBalancer.localityLbSetting.failoverPriority",
     "loadBalancer.zoneAwareLbSetting",
-    "loadBalancer.warmup",
-    "loadBalancer.warmupDurationSecs",
     "loadBalancer.backendUtilization",
-    "tls.credentialName",
+    "outlierDetection.outlierDetectionHttpErrorCodes",
     "tls.caCrl",
 ];
 
 /// Those that ports do not have.
-const DESTINATION_POLICY: &[&str] = &["tunnel", "proxyProtocol", "retryBudget"];
+const DESTINATION_POLICY: &[&str] = &["tunnel", "proxyProtocol", "retryBudget.budgetInterval"];
 
 /// Where a DestinationRule has traffic policies.
 const TRAFFIC_POLICY_AT: &[&str] = &[
@@ -41,29 +39,17 @@ const TRAFFIC_POLICY_AT: &[&str] = &[
 const NOT_YET: &[(Kind, &[&str])] = &[
     (
         Kind::VirtualService,
-        &[
-            "http[].delegate",
-            "http[].match[].statPrefix",
-            "http[].retries.retryRemoteLocalities",
-            "http[].corsPolicy.unmatchedPreflights=IGNORE",
-            "tls[].match[].destinationSubnets",
-            "tcp[].match[].sourceSubnet",
-        ],
+        &["http[].match[].headers.@*", "http[].match[].withoutHeaders.@*", "tcp[].match[].sourceSubnet"],
     ),
     (Kind::DestinationRule, &["workloadSelector"]),
     (
         Kind::Gateway,
         &[
+            "servers[].bind",
             "servers[].defaultEndpoint",
             "servers[].tls.mode=AUTO_PASSTHROUGH",
             "servers[].tls.caCrl",
-            "servers[].tls.caCertCredentialName",
-            "servers[].tls.credentialNames",
-            "servers[].tls.tlsCertificates",
-            "servers[].tls.verifyCertificateSpki",
-            "servers[].tls.verifyCertificateHash",
             "servers[].tls.ecdhCurves",
-            "servers[].tls.insecureSkipVerify",
         ],
     ),
     (Kind::ServiceEntry, &["resolution=DYNAMIC_DNS"]),
@@ -73,7 +59,22 @@ const NOT_YET: &[(Kind, &[&str])] = &[
     (Kind::ProxyConfig, &[""]),
     (Kind::AuthorizationPolicy, &[""]),
     (Kind::RequestAuthentication, &[""]),
-    (Kind::Telemetry, &[""]),
+    (
+        Kind::Telemetry,
+        &[
+            "selector",
+            "targetRef",
+            "targetRefs",
+            "tracing[].match",
+            "tracing[].customTags",
+            "tracing[].useRequestIdForTraceSampling",
+            "tracing[].enableIstioTags",
+            "tracing[].disableContextPropagation",
+            "metrics",
+            "accessLogging[].match",
+            "accessLogging[].filter",
+        ],
+    ),
     (Kind::WasmPlugin, &[""]),
     (Kind::TrafficExtension, &[""]),
     (Kind::KubeGateway, &[""]),
@@ -103,16 +104,31 @@ const MESH_HONOURED: &[&str] = &[
     "defaultConfig.discoveryAddress",
     "defaultConfig.proxyMetadata",
     "defaultConfig.terminationDrainDuration",
+    "defaultConfig.tracing.maxPathTagLength",
     "defaultConfig.tracing.sampling",
     "defaultConfig.tracing.zipkin",
+    "defaultDestinationRuleExportTo",
     "defaultHttpRetryPolicy",
+    "defaultProviders.accessLogging",
+    "defaultProviders.tracing",
+    "defaultServiceExportTo",
+    "defaultTrafficPolicy",
+    "defaultVirtualServiceExportTo",
+    "dnsRefreshRate",
     "enableAutoMtls",
     "enableTracing",
+    "extensionProviders[].envoyFileAccessLog",
     "extensionProviders[].name",
     "extensionProviders[].prometheus",
     "extensionProviders[].zipkin",
+    "h2UpgradePolicy",
+    "localityLbSetting",
     "outboundTrafficPolicy.mode",
+    "pathNormalization",
+    "protocolDetectionTimeout",
+    "proxyHttpPort",
     "rootNamespace",
+    "tcpKeepalive",
     "trustDomain",
 ];
 
@@ -229,7 +245,8 @@ struct Pattern<'a> {
 #[derive(Clone, Copy, PartialEq)]
 enum Part<'a> {
     Key(&'a str),
-    AnyKey,
+    /// Any that starts so.
+    Keys(&'a str),
     AnyIndex,
 }
 
@@ -239,7 +256,7 @@ impl<'a> Pattern<'a> {
         let mut steps = Vec::new();
         for word in path.split('.').filter(|word| !word.is_empty()) {
             let (word, index) = word.strip_suffix("[]").map_or((word, false), |word| (word, true));
-            steps.push(if word == "*" { Part::AnyKey } else { Part::Key(word) });
+            steps.push(word.strip_suffix('*').map_or(Part::Key(word), Part::Keys));
             if index {
                 steps.push(Part::AnyIndex);
             }
@@ -266,8 +283,9 @@ impl<'a> Pattern<'a> {
                     down(Step::Key((*key).to_owned()), value);
                 }
             }
-            (Part::AnyKey, Value::Object(map)) => {
-                map.iter().for_each(|(key, value)| down(Step::Key(key.clone()), value))
+            (Part::Keys(start), Value::Object(map)) => {
+                let keys = map.iter().filter(|(key, _)| key.starts_with(start));
+                keys.for_each(|(key, value)| down(Step::Key(key.clone()), value));
             }
             (Part::AnyIndex, Value::Array(items)) => {
                 items.iter().enumerate().for_each(|(index, value)| down(Step::Index(index), value));
@@ -281,7 +299,8 @@ impl<'a> Pattern<'a> {
         self.steps.len() <= path.0.len()
             && self.steps.iter().zip(&path.0).all(|(part, step)| match (part, step) {
                 (Part::Key(key), Step::Key(step)) => key == step,
-                (Part::AnyKey, Step::Key(_)) | (Part::AnyIndex, Step::Index(_)) => true,
+                (Part::Keys(start), Step::Key(key)) => key.starts_with(start),
+                (Part::AnyIndex, Step::Index(_)) => true,
                 _ => false,
             })
     }
@@ -300,8 +319,11 @@ mod tests {
     #[test]
     fn fields_values_and_whole_kinds() {
         let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: x\n  \
-                    subsets:\n  - name: v1\n    trafficPolicy:\n      retryBudget: {percent: 10}\n      tls: {mode: SIMPLE}\n";
-        assert_eq!(paths(rule), ["9:spec.subsets[0].trafficPolicy.retryBudget"]);
+                    subsets:\n  - name: v1\n    trafficPolicy:\n      retryBudget: {budgetInterval: 9s}\n      tls: {mode: SIMPLE}\n";
+        assert_eq!(paths(rule), ["9:spec.subsets[0].trafficPolicy.retryBudget.budgetInterval"]);
+        let claims = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n  http:\n  - match:\n    \
+                      - headers: {'@request.auth.claims.sub': {exact: a}, x: {exact: b}}\n";
+        assert_eq!(paths(claims), ["7:spec.http[0].match[0].headers[@request.auth.claims.sub]"]);
         let gateway = |mode: &str| {
             format!(
                 "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: a}}\nspec:\n  servers:\n  - tls: {{mode: {mode}}}\n"
@@ -318,11 +340,10 @@ mod tests {
     fn mesh_settings() {
         assert!(unhonoured_mesh(&default_mesh_config(), "").is_empty());
         let mut findings = Findings::new();
-        let text =
-            "trustDomain: x\nh2UpgradePolicy: UPGRADE\ndefaultConfig: {concurrency: 2, statNameLength: 3}\n";
+        let text = "trustDomain: x\nenablePrometheusMerge: false\ndefaultConfig: {concurrency: 2, statNameLength: 3}\n";
         let config = crate::mesh::mesh_config("m", text, &mut findings);
         let found: Vec<_> = unhonoured_mesh(&config, "m").iter().map(|f| f.path.to_string()).collect();
-        assert_eq!(found, ["defaultConfig.statNameLength", "h2UpgradePolicy"]);
+        assert_eq!(found, ["defaultConfig.statNameLength", "enablePrometheusMerge"]);
     }
 
     #[test]
@@ -330,11 +351,11 @@ mod tests {
         for kind in Kind::ALL {
             let fields = crate::fields::leaves(*kind);
             for pattern in patterns(*kind) {
-                let bare = pattern.split('=').next().unwrap();
+                let bare = pattern.split('=').next().unwrap().replace("@*", "*");
                 let known = |field: &str| {
                     field == bare
                         || field
-                            .strip_prefix(bare)
+                            .strip_prefix(bare.as_str())
                             .is_some_and(|rest| bare.is_empty() || rest.starts_with(['.', '[']))
                 };
                 assert!(fields.iter().any(|leaf| known(&leaf.path)), "{kind} has no field {bare}");

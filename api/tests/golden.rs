@@ -3,6 +3,8 @@
 //! `valid/` holds what must give no error, `invalid/` what must give at least one. Run with `BLESS=1` to write the
 //! findings anew, then read the diff.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

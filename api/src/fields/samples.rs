@@ -275,8 +275,11 @@ pub(super) const COMPANIONS: &[(Kind, &str, &str)] = &[
     (Kind::TrafficExtension, "match", "match: [{ports: [{number: 80}]}]"),
 ];
 
+/// What fields need beside them, by the beginning of the path.
+type Patches = &'static [(&'static str, &'static str)];
+
 /// Parts that stand in several places.
-pub(super) const PARTS: &[(Kind, &str, &[(&str, &str)])] = &[
+pub(super) const PARTS: &[(Kind, &str, Patches)] = &[
     (Kind::DestinationRule, "trafficPolicy", POLICY),
     (Kind::DestinationRule, "trafficPolicy.portLevelSettings[]", POLICY),
     (Kind::DestinationRule, "subsets[].trafficPolicy", POLICY),
@@ -285,7 +288,7 @@ pub(super) const PARTS: &[(Kind, &str, &[(&str, &str)])] = &[
     (Kind::Sidecar, "ingress[].tls", SERVER_TLS),
 ];
 
-const POLICY: &[(&str, &str)] = &[
+const POLICY: Patches = &[
     ("loadBalancer.consistentHash", "loadBalancer: {consistentHash: {httpHeaderName: x-a}}"),
     ("loadBalancer.consistentHash.useSourceIp", "loadBalancer: {consistentHash: {httpHeaderName: null}}"),
     (
@@ -327,7 +330,7 @@ const POLICY: &[(&str, &str)] = &[
     ("tls.caCrl", "tls: {mode: SIMPLE}"),
 ];
 
-const SERVER_TLS: &[(&str, &str)] = &[
+const SERVER_TLS: Patches = &[
     ("", "{mode: SIMPLE, credentialName: server}"),
     ("mode", "mode: OPTIONAL_MUTUAL"),
     ("serverCertificate", "{credentialName: null, privateKey: /k}"),

@@ -5,6 +5,8 @@
 mod backend;
 mod backend_policy;
 mod filters;
+// The kind has the name of the group.
+#[allow(clippy::module_inception)]
 mod gateway;
 mod grpc_route;
 mod http_route;

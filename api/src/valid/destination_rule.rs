@@ -170,7 +170,7 @@ fn consistent_hash(hash: &ConsistentHashLb, at: &At<'_>) {
 }
 
 fn is_prime(number: u64) -> bool {
-    number >= 2 && (2..).take_while(|d| d * d <= number).all(|d| number % d != 0)
+    number >= 2 && (2..).take_while(|d| d * d <= number).all(|d| !number.is_multiple_of(d))
 }
 
 pub(super) fn locality(setting: &LocalityLbSetting, at: &At<'_>) {
