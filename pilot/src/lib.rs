@@ -4,9 +4,17 @@
 //!  source --Batch--> world --World--> model::resolve --Snapshot--> xds::say --Layers--> push
 //!  (files)           (one writer)     (pure)                        (pure, memo)         (one task per client)
 //! ```
+//! `authority` is the embedded CA and pilot's own certificate, `debug` what pilot tells of itself, `app` the wiring.
+//! `offline` is the way from text to resources without a process.
 
+pub mod app;
+mod authority;
+pub mod debug;
 pub mod model;
 pub mod offline;
+pub mod push;
+pub mod settings;
 pub mod source;
+mod tls;
 pub mod world;
 pub mod xds;

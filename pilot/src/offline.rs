@@ -79,7 +79,8 @@ impl Paper {
     /// The proxy of a pod, as our own proxy would introduce itself. `name` is a pod, `pod.namespace`,
     /// `namespace/pod`, a workload (its first pod), or a whole node id.
     pub fn node(&self, name: &str) -> Result<Node, NoSuchProxy> {
-        let mut node = if name.contains('~') { Node::new(name.parse::<NodeId>()?) } else { self.pod_node(name)? };
+        let mut node =
+            if name.contains('~') { Node::new(name.parse::<NodeId>()?) } else { self.pod_node(name)? };
         node.extensions = OWN_EXTENSIONS.iter().map(|&e| e.to_owned()).collect();
         node.metadata.dns_capture = true;
         Ok(node)
@@ -90,7 +91,8 @@ impl Paper {
             Some((namespace, short)) => (Some(namespace), short),
             None => (None, name),
         };
-        let workloads = || self.snapshot.workloads.iter().filter(|w| namespace.is_none_or(|ns| w.namespace == ns));
+        let workloads =
+            || self.snapshot.workloads.iter().filter(|w| namespace.is_none_or(|ns| w.namespace == ns));
         let exact = workloads().find(|w| w.name == short || format!("{}.{}", w.name, w.namespace) == short);
         let owned: Vec<_> = workloads().filter(|w| w.owner == short).collect();
         let started: Vec<_> = workloads().filter(|w| w.name.starts_with(short)).collect();
@@ -126,7 +128,8 @@ impl Paper {
     /// A pod made from Istio's gateway template, or whose only container is a proxy.
     fn is_gateway(&self, workload: &crate::model::workloads::Workload) -> bool {
         let Some(pod) = self.world.get::<Pod>(&workload.namespace, &workload.name) else { return false };
-        let template = pod.meta.annotation("inject.istio.io/templates").is_some_and(|t| t.contains("gateway"));
+        let template =
+            pod.meta.annotation("inject.istio.io/templates").is_some_and(|t| t.contains("gateway"));
         template || pod.spec.containers.iter().all(|c| c.name == "istio-proxy")
     }
 
@@ -186,11 +189,20 @@ fn uninjected(objects: &Objects, namespace: &str) -> bool {
     object.is_some_and(|o| o.meta.label("istio-injection") == Some("disabled"))
 }
 
-fn made<T: Spec>(owner: &Object<T>, replicas: Option<i32>, template: &PodTemplate, off: bool) -> Vec<Object<Pod>> {
+fn made<T: Spec>(
+    owner: &Object<T>,
+    replicas: Option<i32>,
+    template: &PodTemplate,
+    off: bool,
+) -> Vec<Object<Pod>> {
     let count = replicas.unwrap_or(1).max(0);
     (0..count)
         .map(|number| {
-            let mut pod = Object::new(&owner.meta.namespace, &format!("{}-{number}", owner.meta.name), template.spec.clone());
+            let mut pod = Object::new(
+                &owner.meta.namespace,
+                &format!("{}-{number}", owner.meta.name),
+                template.spec.clone(),
+            );
             pod.meta.labels.clone_from(&template.metadata.labels);
             pod.meta.annotations.clone_from(&template.metadata.annotations);
             pod.meta.owner_references = vec![api::meta::OwnerReference {
@@ -198,7 +210,8 @@ fn made<T: Spec>(owner: &Object<T>, replicas: Option<i32>, template: &PodTemplat
                 name: owner.meta.name.clone(),
                 ..Default::default()
             }];
-            let asked = pod.meta.label("sidecar.istio.io/inject").or(pod.meta.annotation("sidecar.istio.io/inject"));
+            let asked =
+                pod.meta.label("sidecar.istio.io/inject").or(pod.meta.annotation("sidecar.istio.io/inject"));
             let proxied = asked.map_or(!off, |word| word == "true");
             if proxied {
                 pod.meta.labels.entry(TLS_MODE.to_owned()).or_insert_with(|| "istio".to_owned());

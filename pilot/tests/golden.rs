@@ -35,10 +35,14 @@ impl Case {
         let text = fs::read_to_string(path).unwrap();
         let (input, output) = text.split_once(OUTPUT).unwrap_or((&text, ""));
         let header: Vec<&str> = input.lines().take_while(|l| l.starts_with('#')).collect();
-        let word = |key: &str| header.iter().find_map(|l| l.strip_prefix(&format!("# {key}: "))).map(str::trim);
+        let word =
+            |key: &str| header.iter().find_map(|l| l.strip_prefix(&format!("# {key}: "))).map(str::trim);
         let expect = header.iter().filter_map(|l| l.strip_prefix("# expect: ")).map(|l| {
             let (kind, glob) = l.trim().split_once(' ').unwrap_or((l.trim(), "*"));
-            (Kind::from_short(kind).unwrap_or_else(|| panic!("{}: {kind} is no type", path.display())), glob.to_owned())
+            (
+                Kind::from_short(kind).unwrap_or_else(|| panic!("{}: {kind} is no type", path.display())),
+                glob.to_owned(),
+            )
         });
         Case {
             path: path.to_owned(),
@@ -54,7 +58,8 @@ impl Case {
     }
 
     fn texts(&self) -> Vec<(&str, String)> {
-        let mut out: Vec<(&str, String)> = self.defaults.iter().map(|(f, t)| (f.as_str(), t.clone())).collect();
+        let mut out: Vec<(&str, String)> =
+            self.defaults.iter().map(|(f, t)| (f.as_str(), t.clone())).collect();
         out.push((self.path.file_name().unwrap().to_str().unwrap(), self.input.clone()));
         out
     }
@@ -98,7 +103,8 @@ fn cases() -> Vec<Case> {
         fs::read_to_string(file).ok().map(|text| (name, text))
     };
     let mut out = Vec::new();
-    let mut dirs: Vec<_> = fs::read_dir(&root).unwrap().map(|d| d.unwrap().path()).filter(|d| d.is_dir()).collect();
+    let mut dirs: Vec<_> =
+        fs::read_dir(&root).unwrap().map(|d| d.unwrap().path()).filter(|d| d.is_dir()).collect();
     dirs.sort();
     for dir in dirs {
         // Objects of a folder replace those of the folder above.
@@ -115,7 +121,9 @@ fn cases() -> Vec<Case> {
 fn matches(glob: &str, name: &str) -> bool {
     match glob.split_once('*') {
         None => glob == name,
-        Some((start, end)) => name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end),
+        Some((start, end)) => {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
     }
 }
 
@@ -179,7 +187,12 @@ fn oracle() {
 fn unique(name: &str, layers: &Layers) {
     let mut seen = BTreeSet::new();
     for resource in layers.iter() {
-        assert!(seen.insert((resource.kind, resource.name.clone())), "{name}: {} {} twice", resource.kind, resource.name);
+        assert!(
+            seen.insert((resource.kind, resource.name.clone())),
+            "{name}: {} {} twice",
+            resource.kind,
+            resource.name
+        );
     }
 }
 
@@ -196,7 +209,9 @@ fn same(what: &str, a: &Layers, b: &Layers) {
 
 /// Every name that is referred to is there, or is one that pilot makes for something that is missing.
 fn references(name: &str, layers: &Layers) {
-    let names = |kind: Kind| -> BTreeSet<String> { layers.iter().filter(|r| r.kind == kind).map(|r| r.name.to_string()).collect() };
+    let names = |kind: Kind| -> BTreeSet<String> {
+        layers.iter().filter(|r| r.kind == kind).map(|r| r.name.to_string()).collect()
+    };
     let (clusters, tables, endpoints) = (names(Kind::Cluster), names(Kind::Route), names(Kind::Endpoints));
     for resource in layers.iter() {
         let body = wire::reflect::to_json(resource.kind.type_url(), &resource.bytes, true);
@@ -212,7 +227,11 @@ fn references(name: &str, layers: &Layers) {
                 let parsed: ClusterName = cluster.parse().unwrap_or_else(|e| panic!("{name}: {e}"));
                 // What is written and missing fails in place; everything else must be there.
                 let missing = matches!(parsed, ClusterName::Outbound { .. }) && name.contains("missing");
-                assert!(missing || clusters.contains(cluster), "{name}: no cluster {cluster}, which {} wants", resource.name);
+                assert!(
+                    missing || clusters.contains(cluster),
+                    "{name}: no cluster {cluster}, which {} wants",
+                    resource.name
+                );
             }
             _ => {}
         });

@@ -60,7 +60,8 @@ fn virtual_service(snapshot: &Snapshot, object: &Object<VirtualService>, out: &m
                 let fits = |h: &String| {
                     let host = full(h, &object.meta.namespace);
                     hosts.iter().any(|s| {
-                        overlap(&s.host, &host) && s.namespace.as_ref().is_none_or(|ns| *ns == object.meta.namespace)
+                        overlap(&s.host, &host)
+                            && s.namespace.as_ref().is_none_or(|ns| *ns == object.meta.namespace)
                     })
                 };
                 for host in object.spec.hosts.iter().filter(|h| !fits(h)) {
@@ -70,7 +71,9 @@ fn virtual_service(snapshot: &Snapshot, object: &Object<VirtualService>, out: &m
             }
         }
     }
-    let Some(set) = snapshot.routes.sets.iter().find(|s| s.namespace == namespace && s.name == object.meta.name) else {
+    let Some(set) =
+        snapshot.routes.sets.iter().find(|s| s.namespace == namespace && s.name == object.meta.name)
+    else {
         return;
     };
     for (index, rule) in set.http.iter().enumerate() {
@@ -89,7 +92,13 @@ fn virtual_service(snapshot: &Snapshot, object: &Object<VirtualService>, out: &m
     }
 }
 
-fn destination(snapshot: &Snapshot, object: &Object<VirtualService>, path: &str, to: &Destination, out: &mut Findings) {
+fn destination(
+    snapshot: &Snapshot,
+    object: &Object<VirtualService>,
+    path: &str,
+    to: &Destination,
+    out: &mut Findings,
+) {
     let scope = snapshot.scopes.of(&object.meta.namespace);
     let Some(found) = scope.covering(&to.host) else {
         let text = format!("there is no service {}: requests that get here are answered with 503", to.host);
@@ -105,7 +114,8 @@ fn destination(snapshot: &Snapshot, object: &Object<VirtualService>, path: &str,
     }
     match to.port {
         Some(port) if found.service.port(port).is_none() => {
-            let text = format!("{} has no port {port}: requests that get here are answered with 503", to.host);
+            let text =
+                format!("{} has no port {port}: requests that get here are answered with 503", to.host);
             note(out, object, path, Code::ReferencedResourceNotFound, text);
         }
         None if found.service.ports.len() > 1 => {
@@ -132,7 +142,13 @@ fn destination_rule(snapshot: &Snapshot, object: &Object<DestinationRule>, out: 
         let any = all.peek().is_some();
         if any && !all.any(|e| subset.labels.iter().all(|(k, v)| e.labels.get(k) == Some(v))) {
             let text = format!("no endpoint of {host} has the labels of subset {:?}", subset.name);
-            note(out, object, &format!("spec.subsets[{index}]"), Code::DestinationRuleSubsetNotSelectPods, text);
+            note(
+                out,
+                object,
+                &format!("spec.subsets[{index}]"),
+                Code::DestinationRuleSubsetNotSelectPods,
+                text,
+            );
         }
     }
 }
@@ -156,7 +172,10 @@ fn collector(world: &World, snapshot: &Snapshot, out: &mut Findings) {
     if scope.service(&tracing.host).is_some_and(|v| v.service.port(tracing.port).is_some()) {
         return;
     }
-    let text = format!("the tracing collector {}:{} is no service of the mesh: no spans are sent", tracing.host, tracing.port);
+    let text = format!(
+        "the tracing collector {}:{} is no service of the mesh: no spans are sent",
+        tracing.host, tracing.port
+    );
     match world.get::<api::core::ConfigMap>("istio-system", "istio") {
         Some(object) => note(out, object, "data.mesh", Code::ReferencedResourceNotFound, text),
         None => out.push(Finding::new(Code::ReferencedResourceNotFound, text)),

@@ -119,8 +119,9 @@ fn of_slice(from: &Sources<'_>, slice: &Object<EndpointSlice>, port: &Port) -> V
     let endpoint = |e: &api::core::SliceEndpoint| {
         let address: IpAddr = e.addresses.first()?.parse().ok()?;
         let pod = e.target_ref.as_ref().filter(|r| r.kind == "Pod");
-        let workload =
-            pod.and_then(|r| from.workloads.named(namespace, &r.name)).or_else(|| from.workloads.at(&address));
+        let workload = pod
+            .and_then(|r| from.workloads.named(namespace, &r.name))
+            .or_else(|| from.workloads.at(&address));
         let mut out = of_workload(from, workload.map(|w| &**w), address, number);
         out.healthy = e.is_ready();
         if out.locality.is_empty() {
@@ -157,7 +158,9 @@ fn of_pods(from: &Sources<'_>, service: &Service, port: &Port) -> Vec<Endpoint> 
         if !labels_match(&service.selector, &pod.labels) {
             continue;
         }
-        let (Some(number), Some(address)) = (target_number(port, Some(pod)), pod.addresses.first()) else { continue };
+        let (Some(number), Some(address)) = (target_number(port, Some(pod)), pod.addresses.first()) else {
+            continue;
+        };
         let mut endpoint = of_workload(from, Some(pod), *address, number);
         endpoint.healthy = pod.ready;
         out.push(endpoint);
@@ -254,14 +257,21 @@ fn entry(from: &Sources<'_>, object: &Object<ServiceEntry>, found: &mut Found) {
 }
 
 /// WorkloadEntries and pods that a ServiceEntry selects.
-fn selected(from: &Sources<'_>, labels: &BTreeMap<String, String>, namespace: &str, port: &Port) -> Vec<Endpoint> {
+fn selected(
+    from: &Sources<'_>,
+    labels: &BTreeMap<String, String>,
+    namespace: &str,
+    port: &Port,
+) -> Vec<Endpoint> {
     let entries = from.world.within::<WorkloadEntry>(namespace);
     let mut out: Vec<Endpoint> = entries
         .filter(|e| labels_match(labels, &entry_labels(&e.spec, &e.meta.labels)))
         .filter_map(|e| of_entry(from, &e.spec, &e.meta.labels, &e.meta.name, namespace, port))
         .collect();
     for pod in from.workloads.within(namespace).filter(|w| labels_match(labels, &w.labels)) {
-        let (Some(number), Some(address)) = (target_number(port, Some(pod)), pod.addresses.first()) else { continue };
+        let (Some(number), Some(address)) = (target_number(port, Some(pod)), pod.addresses.first()) else {
+            continue;
+        };
         let mut endpoint = of_workload(from, Some(pod), *address, number);
         endpoint.healthy = pod.ready;
         out.push(endpoint);

@@ -38,7 +38,11 @@ pub fn resolve(world: &World, findings: &mut Findings) -> Gateways {
         }
     };
     Gateways {
-        all: world.by_age::<written::Gateway>().into_iter().map(|o| Hashed::new(gateway(o, findings))).collect(),
+        all: world
+            .by_age::<written::Gateway>()
+            .into_iter()
+            .map(|o| Hashed::new(gateway(o, findings)))
+            .collect(),
     }
 }
 
@@ -52,7 +56,13 @@ fn server(
     let port = from.port.as_ref()?;
     let number = u16::try_from(port.number).ok().filter(|n| *n > 0)?;
     if !from.bind.is_empty() {
-        note(findings, object, &format!("{path}.bind"), Code::NotHonoured, "bind is not honoured: all addresses are bound");
+        note(
+            findings,
+            object,
+            &format!("{path}.bind"),
+            Code::NotHonoured,
+            "bind is not honoured: all addresses are bound",
+        );
     }
     if !from.default_endpoint.is_empty() {
         let text = "defaultEndpoint is not honoured";
@@ -83,7 +93,13 @@ fn server(
     if let Some(tls) = &from.tls {
         for (set, field) in [(!tls.ca_crl.is_empty(), "caCrl"), (!tls.ecdh_curves.is_empty(), "ecdhCurves")] {
             if set {
-                note(findings, object, &format!("{path}.tls.{field}"), Code::NotHonoured, format!("{field} is not honoured"));
+                note(
+                    findings,
+                    object,
+                    &format!("{path}.tls.{field}"),
+                    Code::NotHonoured,
+                    format!("{field} is not honoured"),
+                );
             }
         }
     }

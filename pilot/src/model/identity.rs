@@ -87,7 +87,8 @@ pub fn resolve(world: &World, root: &str, findings: &mut Findings) -> Identity {
                 };
                 match mode {
                     _ if taken => {
-                        let text = "an older PeerAuthentication without selector already holds for this namespace";
+                        let text =
+                            "an older PeerAuthentication without selector already holds for this namespace";
                         note(findings, object, "metadata.name", Code::NoEffect, text);
                     }
                     Some(mode) if namespace == root => identity.mesh = Some(mode),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use api::core::ConfigMap;
 use api::mesh::{
-    AccessLogEncoding, ExtensionProvider, MeshConfig, NormalizationType, TraceContextOption, default_mesh_config,
-    mesh_config_of,
+    AccessLogEncoding, ExtensionProvider, MeshConfig, NormalizationType, TraceContextOption,
+    default_mesh_config, mesh_config_of,
 };
 use api::networking::{H2UpgradePolicy, OutboundMode};
 use api::telemetry::Telemetry;
@@ -53,7 +53,10 @@ fn convert(config: &MeshConfig) -> Mesh {
             dns_refresh: std(config.dns_refresh_rate).unwrap_or(outbound.dns_refresh),
             locality: config.locality_lb_setting.as_ref().map(traffic::locality).unwrap_or_default(),
         },
-        allow_any: config.outbound_traffic_policy.as_ref().is_none_or(|p| p.mode != OutboundMode::RegistryOnly),
+        allow_any: config
+            .outbound_traffic_policy
+            .as_ref()
+            .is_none_or(|p| p.mode != OutboundMode::RegistryOnly),
         policy: config.default_traffic_policy.as_ref().map(|p| traffic::blocks(p)),
         retries: config.default_http_retry_policy.as_ref().map(retries),
         export_services: config.default_service_export_to.clone(),
@@ -87,8 +90,10 @@ fn provider<'a>(config: &'a MeshConfig, name: &str) -> Option<&'a ExtensionProvi
 fn file_log(config: &MeshConfig, provider: &ExtensionProvider) -> Option<AccessLog> {
     let file = provider.envoy_file_access_log.as_ref()?;
     let format = file.log_format.as_ref();
-    let labels = format.and_then(|f| f.labels.as_ref()).map(|l| serde_json::Value::Object(l.clone()).to_string());
-    let json = labels.is_some() || (format.is_none() && config.access_log_encoding == AccessLogEncoding::Json);
+    let labels =
+        format.and_then(|f| f.labels.as_ref()).map(|l| serde_json::Value::Object(l.clone()).to_string());
+    let json =
+        labels.is_some() || (format.is_none() && config.access_log_encoding == AccessLogEncoding::Json);
     let text = format.and_then(|f| f.text.clone());
     let own = Some(config.access_log_format.clone()).filter(|f| !f.is_empty());
     let path = if file.path.is_empty() { "/dev/stdout" } else { &file.path };
@@ -166,7 +171,13 @@ fn telemetry(world: &World, config: &MeshConfig, mesh: &mut Mesh, findings: &mut
             logging(object, config, mesh, findings);
             spans(object, config, mesh, findings);
             if !spec.metrics.is_empty() {
-                note(findings, object, "spec.metrics", Code::NotHonoured, "metric overrides are not honoured");
+                note(
+                    findings,
+                    object,
+                    "spec.metrics",
+                    Code::NotHonoured,
+                    "metric overrides are not honoured",
+                );
             }
         }
     }
@@ -176,10 +187,22 @@ fn logging(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, fin
     for (index, entry) in object.spec.access_logging.iter().enumerate() {
         let path = |field: &str| format!("spec.accessLogging[{index}].{field}");
         if entry.filter.is_some() {
-            note(findings, object, &path("filter"), Code::NotHonoured, "the filter is not honoured: all is logged");
+            note(
+                findings,
+                object,
+                &path("filter"),
+                Code::NotHonoured,
+                "the filter is not honoured: all is logged",
+            );
         }
         if entry.matches.is_some() {
-            note(findings, object, &path("match"), Code::NotHonoured, "the mode is not honoured: both sides log");
+            note(
+                findings,
+                object,
+                &path("match"),
+                Code::NotHonoured,
+                "the mode is not honoured: both sides log",
+            );
         }
         if entry.disabled == Some(true) {
             mesh.observe.access_log = None;
@@ -189,7 +212,10 @@ fn logging(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, fin
             match provider(config, &reference.name).map(|p| file_log(config, p)) {
                 Some(Some(log)) => mesh.observe.access_log = Some(log),
                 Some(None) => {
-                    let text = format!("provider {:?} is no file access log; only those are honoured", reference.name);
+                    let text = format!(
+                        "provider {:?} is no file access log; only those are honoured",
+                        reference.name
+                    );
                     note(findings, object, &path("providers"), Code::NotHonoured, text);
                 }
                 None => {
@@ -224,6 +250,12 @@ fn spans(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, findi
         tracing.sampling = hundredths(percent);
     }
     if !entry.custom_tags.is_empty() {
-        note(findings, object, "spec.tracing[0].customTags", Code::NotHonoured, "custom tags are not honoured");
+        note(
+            findings,
+            object,
+            "spec.tracing[0].customTags",
+            Code::NotHonoured,
+            "custom tags are not honoured",
+        );
     }
 }

@@ -5,7 +5,13 @@ use api::{Code, FieldPath, Finding, Findings, Object, Spec};
 use super::service::Source;
 
 /// Adds a finding about a field of an object, with file and line.
-pub(super) fn note<T: Spec>(out: &mut Findings, object: &Object<T>, path: &str, code: Code, message: impl Into<String>) {
+pub(super) fn note<T: Spec>(
+    out: &mut Findings,
+    object: &Object<T>,
+    path: &str,
+    code: Code,
+    message: impl Into<String>,
+) {
     let path = FieldPath::parse(path);
     let line = object.origin.line_of(&path);
     out.push(Finding::new(code, message).about(object.key()).at(&object.origin.file, line).field(path));

@@ -11,7 +11,9 @@ use api::{Findings, Kind};
 
 use super::hashed::{Digest, Hashed};
 use super::snapshot::{Part, Snapshot};
-use super::{check, endpoints, gateways, identity, mesh_config, routes, scope, secrets, services, traffic, workloads};
+use super::{
+    check, endpoints, gateways, identity, mesh_config, routes, scope, secrets, services, traffic, workloads,
+};
 use crate::world::World;
 
 /// Understands the world. `prev` must come from the same world, at an earlier time.
@@ -27,8 +29,10 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
     let identity =
         part(prev.map(|p| &p.identity), &from, |out| identity::resolve(world, &mesh.root_namespace, out));
     let from = (stamp(&[Kind::Pod, Kind::Node]), m);
-    let workloads = part(prev.map(|p| &p.workloads), &from, |_| workloads::resolve(world, &mesh.trust_domain));
-    let kinds = [Kind::EndpointSlice, Kind::Endpoints, Kind::ServiceEntry, Kind::WorkloadEntry, Kind::Service];
+    let workloads =
+        part(prev.map(|p| &p.workloads), &from, |_| workloads::resolve(world, &mesh.trust_domain));
+    let kinds =
+        [Kind::EndpointSlice, Kind::Endpoints, Kind::ServiceEntry, Kind::WorkloadEntry, Kind::Service];
     let from = (stamp(&kinds), m, services.value.digest(), workloads.value.digest(), identity.value.digest());
     let endpoints = part(prev.map(|p| &p.endpoints), &from, |out| {
         let sources = endpoints::Sources {
@@ -49,13 +53,8 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
     let mentioned = mentioned(&gateways, &traffic);
     let from = (stamp(&[Kind::Secret]), &mentioned);
     let secrets = part(prev.map(|p| &p.secrets), &from, |out| secrets::resolve(world, &mentioned, out));
-    let from = [
-        m,
-        services.value.digest(),
-        traffic.value.digest(),
-        routes.value.digest(),
-        endpoints.value.digest(),
-    ];
+    let from =
+        [m, services.value.digest(), traffic.value.digest(), routes.value.digest(), endpoints.value.digest()];
     let scopes = part(prev.map(|p| &p.scopes), &from, |_| {
         scope::resolve(&scope::Sources {
             mesh: &mesh,
@@ -66,8 +65,18 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
             endpoints: &endpoints.0,
         })
     });
-    let snapshot =
-        Snapshot { mesh, services, identity, workloads, endpoints, routes, traffic, gateways, secrets, scopes };
+    let snapshot = Snapshot {
+        mesh,
+        services,
+        identity,
+        workloads,
+        endpoints,
+        routes,
+        traffic,
+        gateways,
+        secrets,
+        scopes,
+    };
     let findings = findings(world, &snapshot);
     (snapshot, findings)
 }
@@ -92,7 +101,9 @@ fn mentioned(gateways: &gateways::Gateways, traffic: &traffic::Traffic) -> BTree
         out.extend(Some(tls.ca_credential.clone()).filter(|n| !n.is_empty()));
     }
     let policies = traffic.rules.iter().flat_map(|r| r.policies());
-    out.extend(policies.filter_map(|p| p.tls.as_ref()).map(|t| t.credential.clone()).filter(|n| !n.is_empty()));
+    out.extend(
+        policies.filter_map(|p| p.tls.as_ref()).map(|t| t.credential.clone()).filter(|n| !n.is_empty()),
+    );
     out
 }
 

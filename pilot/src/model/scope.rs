@@ -66,7 +66,10 @@ impl Scope {
     /// The service that answers for a host: its own, or a wildcard's.
     pub fn covering(&self, host: &str) -> Option<&Visible> {
         self.service(host).or_else(|| {
-            let wild = self.services.iter().filter(|v| v.service.host.starts_with('*') && covers(&v.service.host, host));
+            let wild = self
+                .services
+                .iter()
+                .filter(|v| v.service.host.starts_with('*') && covers(&v.service.host, host));
             wild.max_by_key(|v| v.service.host.len())
         })
     }
@@ -119,7 +122,9 @@ fn interested(from: &Sources<'_>) -> BTreeSet<String> {
         }
     };
     for service in &from.services.all {
-        if service.visibility != Visibility::Everywhere || from.services.with_host(&service.host).nth(1).is_some() {
+        if service.visibility != Visibility::Everywhere
+            || from.services.with_host(&service.host).nth(1).is_some()
+        {
             add(&service.namespace, &service.visibility);
         }
     }
@@ -146,7 +151,8 @@ fn scope(from: &Sources<'_>, namespace: &str) -> Scope {
             _ => services.push(visible(from, service, namespace)),
         }
     }
-    let routes: Vec<_> = from.routes.sets.iter().filter(|s| s.visibility.includes(namespace)).cloned().collect();
+    let routes: Vec<_> =
+        from.routes.sets.iter().filter(|s| s.visibility.includes(namespace)).cloned().collect();
     let mut exact: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut wild = Vec::new();
     for (at, set) in routes.iter().enumerate() {

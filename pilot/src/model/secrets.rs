@@ -43,8 +43,14 @@ impl Secrets {
     }
 
     /// All of a namespace.
-    pub fn within<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a str, &'a Hashed<Credential>)> + 'a {
-        self.by_name.iter().filter(move |((ns, _), _)| ns == namespace).map(|((_, name), c)| (name.as_str(), c))
+    pub fn within<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Hashed<Credential>)> + 'a {
+        self.by_name
+            .iter()
+            .filter(move |((ns, _), _)| ns == namespace)
+            .map(|((_, name), c)| (name.as_str(), c))
     }
 }
 

@@ -129,9 +129,8 @@ impl Visibility {
     pub fn meets(&self, other: &Visibility) -> bool {
         match (self, other) {
             (Visibility::Everywhere, Visibility::Everywhere) => true,
-            (Visibility::Everywhere, Visibility::Namespaces(names)) | (Visibility::Namespaces(names), Visibility::Everywhere) => {
-                !names.is_empty()
-            }
+            (Visibility::Everywhere, Visibility::Namespaces(names))
+            | (Visibility::Namespaces(names), Visibility::Everywhere) => !names.is_empty(),
             (Visibility::Namespaces(a), Visibility::Namespaces(b)) => a.iter().any(|n| b.contains(n)),
         }
     }

@@ -50,7 +50,9 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Services 
             let key = (service.host.clone(), service.namespace.clone());
             match all.get_mut(&key) {
                 None => drop(all.insert(key, service)),
-                Some(first) if first.registry == Registry::External => merge(first, service, object, findings),
+                Some(first) if first.registry == Registry::External => {
+                    merge(first, service, object, findings)
+                }
                 Some(_) => {
                     let text = format!("{} is a Service already, which wins", key.0);
                     note(findings, object, "spec.hosts", Code::NoEffect, text);
@@ -67,7 +69,10 @@ fn merge(first: &mut Service, other: Service, object: &Object<ServiceEntry>, fin
         match first.port(port.number) {
             None => first.ports.push(port),
             Some(old) if old.protocol != port.protocol => {
-                let text = format!("port {} of {} has another protocol in an older ServiceEntry", port.number, first.host);
+                let text = format!(
+                    "port {} of {} has another protocol in an older ServiceEntry",
+                    port.number, first.host
+                );
                 note(findings, object, "spec.ports", Code::ConflictingServiceEntryProtocol, text);
             }
             Some(_) => {}
@@ -89,7 +94,12 @@ fn kubernetes(object: &Object<KubeService>, mesh: &Mesh, findings: &mut Findings
         .filter_map(|text| text.parse().ok())
         .collect();
     let mut seen = Vec::new();
-    addresses.retain(|address| !seen.contains(address) && { seen.push(*address); true });
+    addresses.retain(|address| {
+        !seen.contains(address) && {
+            seen.push(*address);
+            true
+        }
+    });
     let words: Vec<String> = object
         .meta
         .annotation(EXPORT)
@@ -103,7 +113,8 @@ fn kubernetes(object: &Object<KubeService>, mesh: &Mesh, findings: &mut Findings
     } else {
         Resolution::Endpoints
     };
-    let ports = spec.ports.iter().enumerate().filter_map(|(i, p)| kubernetes_port(object, i, p, findings)).collect();
+    let ports =
+        spec.ports.iter().enumerate().filter_map(|(i, p)| kubernetes_port(object, i, p, findings)).collect();
     Service {
         host: service_host(&name, &namespace),
         visibility: Visibility::parse(&words, &namespace, &mesh.export_services),
@@ -130,7 +141,8 @@ fn kubernetes_port(
 ) -> Option<Port> {
     let number = u16::try_from(port.port).ok().filter(|n| *n > 0)?;
     let protocol = {
-        let said = Word::of_service_port(&port.protocol, port.app_protocol.as_deref(), &port.name, number.into());
+        let said =
+            Word::of_service_port(&port.protocol, port.app_protocol.as_deref(), &port.name, number.into());
         if said.is_sniffed() && !port.name.is_empty() {
             let text = format!(
                 "the name {:?} of port {number} does not start with a protocol (http-, tcp-, ...): it is detected \
@@ -174,7 +186,8 @@ fn entry(object: &Object<ServiceEntry>, mesh: &Mesh, findings: &mut Findings) ->
         Written::Dns => Resolution::Dns,
         Written::DnsRoundRobin => Resolution::DnsRoundRobin,
         Written::DynamicDns => {
-            let text = "resolution DYNAMIC_DNS is not honoured: connections go where the client resolved the name";
+            let text =
+                "resolution DYNAMIC_DNS is not honoured: connections go where the client resolved the name";
             note(findings, object, "spec.resolution", Code::NotHonoured, text);
             Resolution::Original
         }
@@ -191,12 +204,17 @@ fn entry(object: &Object<ServiceEntry>, mesh: &Mesh, findings: &mut Findings) ->
         ports.push(Port {
             number,
             name: port.name.clone(),
-            protocol: protocol(if said.is_sniffed() { Word::of_service_port("", None, &port.name, port.number) } else { said }),
+            protocol: protocol(if said.is_sniffed() {
+                Word::of_service_port("", None, &port.name, port.number)
+            } else {
+                said
+            }),
             target: Target::Number(target),
         });
     }
     let addresses: Vec<_> = spec.addresses.iter().filter_map(|a| a.parse().ok()).collect();
-    let ranges: Vec<IpNet> = spec.addresses.iter().filter(|a| a.contains('/')).filter_map(|a| a.parse().ok()).collect();
+    let ranges: Vec<IpNet> =
+        spec.addresses.iter().filter(|a| a.contains('/')).filter_map(|a| a.parse().ok()).collect();
     // Addresses of several hosts belong to the first one only.
     let hosts = spec.hosts.iter().enumerate();
     hosts

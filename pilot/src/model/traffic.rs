@@ -15,8 +15,8 @@ use super::mesh::Mesh;
 use super::names::{covers, full};
 use super::note::note;
 use super::policy::{
-    Algorithm, Balance, ClientTls, HashBalance, HashKey, HashTable, Keepalive, Locality, Outlier, Policy, Pool,
-    RetryBudget, TlsMode, Upgrade, Warmup,
+    Algorithm, Balance, ClientTls, HashBalance, HashKey, HashTable, Keepalive, Locality, Outlier, Policy,
+    Pool, RetryBudget, TlsMode, Upgrade, Warmup,
 };
 use super::service::Visibility;
 use crate::world::World;
@@ -90,12 +90,19 @@ impl TrafficRule {
 
 impl Traffic {
     /// The rule that a client in `namespace` follows for a host.
-    pub fn rule(&self, host: &str, service_namespace: &str, namespace: &str, root: &str) -> Option<&Hashed<TrafficRule>> {
+    pub fn rule(
+        &self,
+        host: &str,
+        service_namespace: &str,
+        namespace: &str,
+        root: &str,
+    ) -> Option<&Hashed<TrafficRule>> {
         let mut places = vec![namespace, service_namespace, root];
         places.dedup();
         places.into_iter().find_map(|place| {
             let visible = |r: &&Hashed<TrafficRule>| place == namespace || r.visibility.includes(namespace);
-            let exact = self.rules.binary_search_by(|r| (r.namespace.as_str(), r.host.as_str()).cmp(&(place, host)));
+            let exact =
+                self.rules.binary_search_by(|r| (r.namespace.as_str(), r.host.as_str()).cmp(&(place, host)));
             let exact = exact.ok().map(|at| &self.rules[at]).filter(visible);
             exact.or_else(|| {
                 let wild = self.wild.iter().map(|at| &self.rules[*at]);
@@ -129,9 +136,15 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Traffic {
     Traffic { rules, wild }
 }
 
-fn merge(first: &mut TrafficRule, other: TrafficRule, object: &Object<written::DestinationRule>, findings: &mut Findings) {
+fn merge(
+    first: &mut TrafficRule,
+    other: TrafficRule,
+    object: &Object<written::DestinationRule>,
+    findings: &mut Findings,
+) {
     if first.visibility != other.visibility {
-        let text = format!("an older DestinationRule of {} has another exportTo: this one is ignored", first.host);
+        let text =
+            format!("an older DestinationRule of {} has another exportTo: this one is ignored", first.host);
         note(findings, object, "spec.exportTo", Code::NoEffect, text);
         return;
     }
@@ -139,12 +152,14 @@ fn merge(first: &mut TrafficRule, other: TrafficRule, object: &Object<written::D
         first.top = other.top;
         first.config = other.config;
     } else if other.top != PortPolicies::default() {
-        let text = format!("an older DestinationRule of {} has a trafficPolicy already, which wins", first.host);
+        let text =
+            format!("an older DestinationRule of {} has a trafficPolicy already, which wins", first.host);
         note(findings, object, "spec.trafficPolicy", Code::NoEffect, text);
     }
     for subset in other.subsets {
         if first.subset(&subset.name).is_some() {
-            let text = format!("subset {:?} of {} is in an older DestinationRule already", subset.name, first.host);
+            let text =
+                format!("subset {:?} of {} is in an older DestinationRule already", subset.name, first.host);
             note(findings, object, "spec.subsets", Code::Duplicate, text);
         } else {
             first.subsets.push(subset);
@@ -226,7 +241,8 @@ fn balance(from: &written::LoadBalancerSettings) -> Balance {
         (None, written::SimpleLb::RoundRobin) => Algorithm::RoundRobin,
     };
     let old = std(from.warmup_duration_secs).map(|duration| (duration, None, None));
-    let warmup = from.warmup.as_ref().and_then(|w| Some((std(w.duration)?, w.minimum_percent, w.aggression))).or(old);
+    let warmup =
+        from.warmup.as_ref().and_then(|w| Some((std(w.duration)?, w.minimum_percent, w.aggression))).or(old);
     Balance {
         algorithm,
         warmup: warmup.map(|(duration, minimum, aggression)| Warmup {
@@ -347,10 +363,17 @@ fn not_honoured(object: &Object<written::DestinationRule>, findings: &mut Findin
     let spec = &object.spec;
     let top = spec.traffic_policy.iter().map(|p| ("spec.trafficPolicy".to_owned(), p));
     let subsets = spec.subsets.iter().enumerate();
-    let below = subsets.filter_map(|(i, s)| Some((format!("spec.subsets[{i}].trafficPolicy"), s.traffic_policy.as_ref()?)));
+    let below = subsets
+        .filter_map(|(i, s)| Some((format!("spec.subsets[{i}].trafficPolicy"), s.traffic_policy.as_ref()?)));
     for (path, policy) in top.chain(below) {
         let mut say = |field: &str| {
-            note(findings, object, &format!("{path}.{field}"), Code::NotHonoured, format!("{field} is not honoured"));
+            note(
+                findings,
+                object,
+                &format!("{path}.{field}"),
+                Code::NotHonoured,
+                format!("{field} is not honoured"),
+            );
         };
         if policy.tunnel.is_some() {
             say("tunnel");
@@ -369,7 +392,8 @@ fn not_honoured(object: &Object<written::DestinationRule>, findings: &mut Findin
                 say("loadBalancer.localityLbSetting.failoverPriority");
             }
         }
-        if policy.outlier_detection.as_ref().is_some_and(|o| !o.outlier_detection_http_error_codes.is_empty()) {
+        if policy.outlier_detection.as_ref().is_some_and(|o| !o.outlier_detection_http_error_codes.is_empty())
+        {
             say("outlierDetection.outlierDetectionHttpErrorCodes");
         }
         if policy.tls.as_ref().is_some_and(|t| !t.ca_crl.is_empty()) {

@@ -95,7 +95,12 @@ fn pod(world: &World, object: &Object<Pod>, trust_domain: &str) -> Workload {
         .filter_map(|text| text.parse().ok())
         .collect();
     let mut seen = Vec::new();
-    addresses.retain(|a| !seen.contains(a) && { seen.push(*a); true });
+    addresses.retain(|a| {
+        !seen.contains(a) && {
+            seen.push(*a);
+            true
+        }
+    });
     let condition = status.conditions.iter().find(|c| c.condition_type == "Ready");
     let ports = object.spec.containers.iter().flat_map(|c| &c.ports);
     let account = object.spec.account().to_owned();
@@ -151,7 +156,9 @@ fn owner(object: &Object<Pod>) -> String {
     let maker = object.meta.owner_references.iter().find(|o| o.controller.unwrap_or(true));
     let name = maker.map_or(object.meta.name.as_str(), |o| o.name.as_str());
     match (maker.map(|o| o.kind.as_str()), object.meta.label("pod-template-hash")) {
-        (Some("ReplicaSet"), Some(hash)) => name.strip_suffix(hash).and_then(|n| n.strip_suffix('-')).unwrap_or(name).to_owned(),
+        (Some("ReplicaSet"), Some(hash)) => {
+            name.strip_suffix(hash).and_then(|n| n.strip_suffix('-')).unwrap_or(name).to_owned()
+        }
         _ => name.to_owned(),
     }
 }

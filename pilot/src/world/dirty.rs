@@ -24,7 +24,8 @@ impl Dirty {
 
     /// Whether only endpoints changed, which have a shorter quiet time.
     pub fn only_endpoints(&self) -> bool {
-        !self.is_empty() && self.0.iter().all(|k| matches!(k, Kind::EndpointSlice | Kind::Endpoints | Kind::Pod))
+        !self.is_empty()
+            && self.0.iter().all(|k| matches!(k, Kind::EndpointSlice | Kind::Endpoints | Kind::Pod))
     }
 
     /// Everything of both.

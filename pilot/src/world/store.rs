@@ -78,7 +78,10 @@ impl World {
     /// Every object of a kind, by namespace and name.
     pub fn all<T: Spec>(&self) -> impl Iterator<Item = &Object<T>> {
         let from = Key::new(T::KIND, "", "");
-        self.objects.range(from..).take_while(|(key, _)| key.kind == T::KIND).filter_map(|(_, object)| object.get())
+        self.objects
+            .range(from..)
+            .take_while(|(key, _)| key.kind == T::KIND)
+            .filter_map(|(_, object)| object.get())
     }
 
     /// Every object of a kind, oldest first.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use envoy_types::pb::envoy::config::core::v3::{HealthStatus, Locality};
 use envoy_types::pb::envoy::config::endpoint::v3::{
-    ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+    ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
+    lb_endpoint::HostIdentifier,
 };
 use serde_json::json;
 
@@ -99,8 +100,10 @@ impl Prefer {
 
     /// Weight of a locality under `distribute`.
     fn share(&self, locality: &str) -> Option<u32> {
-        let (_, to) = self.setting.distribute.iter().find(|(from, _)| pattern_matches(from, &self.locality))?;
-        let share = to.iter().find(|(pattern, _)| pattern_matches(pattern, locality)).map(|(_, weight)| *weight);
+        let (_, to) =
+            self.setting.distribute.iter().find(|(from, _)| pattern_matches(from, &self.locality))?;
+        let share =
+            to.iter().find(|(pattern, _)| pattern_matches(pattern, locality)).map(|(_, weight)| *weight);
         Some(share.unwrap_or(0).max(1))
     }
 }

@@ -95,7 +95,11 @@ pub fn http(common: &Common, stat_prefix: &str, routes: Routes) -> Filter {
         ..Default::default()
     };
     if inbound || gateway {
-        let forward = if inbound { ForwardClientCertDetails::AppendForward } else { ForwardClientCertDetails::SanitizeSet };
+        let forward = if inbound {
+            ForwardClientCertDetails::AppendForward
+        } else {
+            ForwardClientCertDetails::SanitizeSet
+        };
         manager.forward_client_cert_details = forward as i32;
         manager.set_current_client_cert_details = Some(SetCurrentClientCertDetails {
             subject: Some(boolean(true)),
@@ -143,7 +147,11 @@ pub fn router() -> HttpFilter {
 
 /// An HTTP filter by its extension name.
 pub fn http_filter(name: &str, config: Any) -> HttpFilter {
-    HttpFilter { name: name.to_owned(), config_type: Some(ConfigType::TypedConfig(config)), ..Default::default() }
+    HttpFilter {
+        name: name.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(config)),
+        ..Default::default()
+    }
 }
 
 fn metadata_exchange_http(direction: Direction) -> Any {
@@ -151,7 +159,9 @@ fn metadata_exchange_http(direction: Direction) -> Any {
     let propagate = json!([{ "istio_headers": {} }]);
     let value = match direction {
         Direction::Outbound => json!({ "upstream_discovery": discover, "upstream_propagation": propagate }),
-        Direction::Inbound => json!({ "downstream_discovery": discover, "downstream_propagation": propagate }),
+        Direction::Inbound => {
+            json!({ "downstream_discovery": discover, "downstream_propagation": propagate })
+        }
         // Nobody outside of the mesh introduces itself to a gateway, and none of it may get out.
         Direction::Gateway => json!({ "upstream_discovery": discover, "upstream_propagation": propagate }),
     };
@@ -179,7 +189,8 @@ fn alpn(mesh_h2: bool) -> Any {
 }
 
 fn stats(direction: Direction) -> Any {
-    let value = if direction == Direction::Gateway { json!({ "reporter": "SERVER_GATEWAY" }) } else { json!({}) };
+    let value =
+        if direction == Direction::Gateway { json!({ "reporter": "SERVER_GATEWAY" }) } else { json!({}) };
     typed_struct("type.googleapis.com/stats.PluginConfig", value)
 }
 
@@ -216,7 +227,11 @@ pub fn tcp(common: &Common, stat_prefix: &str, target: &TcpTarget) -> Vec<Filter
             clusters: many
                 .iter()
                 .filter(|(_, weight)| *weight > 0)
-                .map(|(name, weight)| ClusterWeight { name: name.clone(), weight: *weight, metadata_match: None })
+                .map(|(name, weight)| ClusterWeight {
+                    name: name.clone(),
+                    weight: *weight,
+                    metadata_match: None,
+                })
                 .collect(),
         }),
     };
@@ -226,7 +241,11 @@ pub fn tcp(common: &Common, stat_prefix: &str, target: &TcpTarget) -> Vec<Filter
         cluster_specifier: Some(specifier),
         access_log: observe::access_logs(&common.observe),
         idle_timeout: target.idle_timeout.map(duration),
-        hash_policy: target.hash_source.then_some(HashPolicy { policy_specifier: Some(hash) }).into_iter().collect(),
+        hash_policy: target
+            .hash_source
+            .then_some(HashPolicy { policy_specifier: Some(hash) })
+            .into_iter()
+            .collect(),
         ..Default::default()
     };
     filters.push(network("envoy.filters.network.tcp_proxy", &proxy));

@@ -55,7 +55,9 @@ impl ClusterName {
     /// `outbound_.PORT_.SUBSET_.HOST`: the server name that a client of the mesh sends.
     pub fn sni(&self) -> Option<String> {
         match self {
-            ClusterName::Outbound { port, subset, host } => Some(format!("outbound_.{port}_.{subset}_.{host}")),
+            ClusterName::Outbound { port, subset, host } => {
+                Some(format!("outbound_.{port}_.{subset}_.{host}"))
+            }
             _ => None,
         }
     }

@@ -75,14 +75,18 @@ pub fn listener_logs(observe: &Observe) -> Vec<AccessLog> {
 fn log(setting: &Setting, filter: Option<AccessLogFilter>) -> AccessLog {
     let format = if setting.json {
         let object = setting.format.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let object = object.unwrap_or_else(|| JSON.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect());
+        let object =
+            object.unwrap_or_else(|| JSON.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect());
         Format::JsonFormat(structure(serde_json::Value::Object(object)))
     } else {
         let mut text = setting.format.clone().unwrap_or_else(|| TEXT.to_owned());
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        Format::TextFormatSource(DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() })
+        Format::TextFormatSource(DataSource {
+            specifier: Some(Specifier::InlineString(text)),
+            ..Default::default()
+        })
     };
     let file = FileAccessLog {
         path: setting.path.clone(),
@@ -100,7 +104,8 @@ fn log(setting: &Setting, filter: Option<AccessLogFilter>) -> AccessLog {
 
 /// Spans of a connection manager.
 pub fn tracing(setting: &Tracing) -> PbTracing {
-    let context = if setting.w3c { TraceContextOption::UseB3WithW3cPropagation } else { TraceContextOption::UseB3 };
+    let context =
+        if setting.w3c { TraceContextOption::UseB3WithW3cPropagation } else { TraceContextOption::UseB3 };
     let zipkin = ZipkinConfig {
         collector_cluster: ClusterName::outbound(setting.port, "", &setting.host).to_string(),
         collector_endpoint: setting.path.clone(),

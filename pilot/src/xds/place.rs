@@ -45,8 +45,13 @@ pub(super) fn hash(scope: &Scope, cluster: &ClusterName, base: Option<&Policy>) 
 pub(super) fn rules(scope: &Scope, set: &RouteSet, place: &Place<'_>, base: Option<&Policy>) -> Vec<Placed> {
     let mut out = Vec::new();
     for rule in &set.http {
-        let holding: Vec<usize> =
-            rule.matches.iter().enumerate().filter(|(_, m)| m.client.holds(place)).map(|(at, _)| at).collect();
+        let holding: Vec<usize> = rule
+            .matches
+            .iter()
+            .enumerate()
+            .filter(|(_, m)| m.client.holds(place))
+            .map(|(at, _)| at)
+            .collect();
         let matches = if rule.matches.is_empty() { None } else { Some(holding) };
         if matches.as_ref().is_some_and(Vec::is_empty) {
             continue;
@@ -71,7 +76,8 @@ pub(super) fn rules(scope: &Scope, set: &RouteSet, place: &Place<'_>, base: Opti
 
 /// Where the connections of a rule go.
 pub(super) fn tcp_target(scope: &Scope, splits: &[Split], port: u16, base: Option<&Policy>) -> TcpTarget {
-    let clusters: Vec<(ClusterName, u32)> = splits.iter().map(|s| (cluster(scope, &s.to, port), s.weight)).collect();
+    let clusters: Vec<(ClusterName, u32)> =
+        splits.iter().map(|s| (cluster(scope, &s.to, port), s.weight)).collect();
     let Some((first, _)) = clusters.first() else { return TcpTarget::one(ClusterName::BlackHole) };
     let mut target = plain_target(scope, first, base);
     let nothing = clusters.iter().all(|(_, weight)| *weight == 0);
@@ -84,7 +90,9 @@ pub(super) fn tcp_target(scope: &Scope, splits: &[Split], port: u16, base: Optio
 /// Everything to one cluster, with its own settings for connections.
 pub(super) fn plain_target(scope: &Scope, cluster: &ClusterName, base: Option<&Policy>) -> TcpTarget {
     let policy = match cluster {
-        ClusterName::Outbound { port, subset, host } => scope.service(host).map(|v| policy(v, *port, subset, base)),
+        ClusterName::Outbound { port, subset, host } => {
+            scope.service(host).map(|v| policy(v, *port, subset, base))
+        }
         _ => None,
     };
     let hashed = hash(scope, cluster, base).is_some_and(|h| h.key == HashKey::SourceIp);

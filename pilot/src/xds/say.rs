@@ -72,7 +72,12 @@ impl Sight<'_> {
     }
 
     /// Key of a layer: its name and what it depends on.
-    pub fn layer(&self, name: &'static str, on: &impl std::hash::Hash, build: impl FnOnce() -> Vec<Arc<Resource>>) -> Layer {
+    pub fn layer(
+        &self,
+        name: &'static str,
+        on: &impl std::hash::Hash,
+        build: impl FnOnce() -> Vec<Arc<Resource>>,
+    ) -> Layer {
         let key = Digest::of(&(name, on));
         Layer { name, key, resources: self.memo.layer(key, build) }
     }

@@ -4,14 +4,16 @@
 //! pilot: the contexts only name them and the proxy's identity keeper gives them.
 
 use envoy_types::pb::envoy::config::core::v3::{
-    ApiConfigSource, ApiVersion, ConfigSource, DataSource, GrpcService, api_config_source::ApiType, config_source,
-    data_source::Specifier, grpc_service,
+    ApiConfigSource, ApiVersion, ConfigSource, DataSource, GrpcService, api_config_source::ApiType,
+    config_source, data_source::Specifier, grpc_service,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, SubjectAltNameMatcher,
-    TlsCertificate, TlsParameters, certificate_validation_context::SystemRootCerts,
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
+    SubjectAltNameMatcher, TlsCertificate, TlsParameters,
+    certificate_validation_context::SystemRootCerts,
     common_tls_context::{CombinedCertificateValidationContext, ValidationContextType},
-    subject_alt_name_matcher::SanType, tls_parameters::TlsProtocol,
+    subject_alt_name_matcher::SanType,
+    tls_parameters::TlsProtocol,
 };
 
 use super::names;
@@ -57,7 +59,11 @@ fn file(path: &str) -> DataSource {
 }
 
 fn certificate(chain: &str, key: &str) -> TlsCertificate {
-    TlsCertificate { certificate_chain: Some(file(chain)), private_key: Some(file(key)), ..Default::default() }
+    TlsCertificate {
+        certificate_chain: Some(file(chain)),
+        private_key: Some(file(key)),
+        ..Default::default()
+    }
 }
 
 fn uri_sans(ids: &[String]) -> Vec<SubjectAltNameMatcher> {
@@ -83,7 +89,11 @@ fn any_sans(names: &[String]) -> Vec<SubjectAltNameMatcher> {
             Some(prefix) if !prefix.is_empty() => Text::Prefix(prefix.to_owned()),
             _ => Text::Exact(name.clone()),
         };
-        SubjectAltNameMatcher { san_type: kind as i32, matcher: Some(string_matcher(&text, false)), oid: String::new() }
+        SubjectAltNameMatcher {
+            san_type: kind as i32,
+            matcher: Some(string_matcher(&text, false)),
+            oid: String::new(),
+        }
     };
     names.iter().map(matcher).collect()
 }
@@ -205,11 +215,13 @@ fn client_validation(tls: &ServerTls) -> ValidationContextType {
     };
     let name = if tls.ca_credential.is_empty() { tls.credentials.first() } else { Some(&tls.ca_credential) };
     match name {
-        Some(name) => ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
-            default_validation_context: Some(context),
-            validation_context_sds_secret_config: Some(pilot_secret(names::secret_ca(name))),
-            ..Default::default()
-        }),
+        Some(name) => {
+            ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
+                default_validation_context: Some(context),
+                validation_context_sds_secret_config: Some(pilot_secret(names::secret_ca(name))),
+                ..Default::default()
+            })
+        }
         None => ValidationContextType::ValidationContext(CertificateValidationContext {
             trusted_ca: (!tls.ca_file.is_empty()).then(|| file(&tls.ca_file)),
             ..context

@@ -183,9 +183,7 @@ impl Me {
             return if selected { target_number(port, self.workload.as_deref()) } else { None };
         }
         let endpoints = snapshot.endpoints.0.of(&service.host, &service.namespace, port.number)?;
-        let mine = |address: &crate::model::endpoint::Address| {
-            matches!(address, crate::model::endpoint::Address::Ip(ip) if self.addresses.contains(ip))
-        };
+        let mine = |address: &crate::model::endpoint::Address| matches!(address, crate::model::endpoint::Address::Ip(ip) if self.addresses.contains(ip));
         endpoints.iter().find(|e| mine(&e.address)).map(|e| e.port)
     }
 }
@@ -220,10 +218,7 @@ fn gateways(snapshot: &Snapshot, me: &Me) -> Vec<Serving> {
     let mine = snapshot.gateways.all.iter().filter(|g| labels_match(&g.selector, &me.labels));
     let resolved = |number: u16| {
         let services = snapshot.services.all.iter().filter(|s| s.namespace == me.namespace);
-        services
-            .filter_map(|s| me.behind(snapshot, s, s.port(number)?))
-            .next()
-            .unwrap_or(number)
+        services.filter_map(|s| me.behind(snapshot, s, s.port(number)?)).next().unwrap_or(number)
     };
     mine.map(|gateway| Serving {
         gateway: gateway.clone(),
@@ -235,7 +230,10 @@ fn gateways(snapshot: &Snapshot, me: &Me) -> Vec<Serving> {
 /// Whether any endpoint is preferred by locality at all: only with outlier detection, or where it is spread.
 fn prefers(snapshot: &Snapshot) -> bool {
     let spread = |p: &crate::model::policy::Policy| {
-        p.balance.as_ref().and_then(|b| b.locality.as_ref()).is_some_and(|l| l.enabled && !l.distribute.is_empty())
+        p.balance
+            .as_ref()
+            .and_then(|b| b.locality.as_ref())
+            .is_some_and(|l| l.enabled && !l.distribute.is_empty())
     };
     let base = snapshot.mesh.policy.as_ref();
     let rules = snapshot.traffic.rules.iter().flat_map(|r| r.policies());

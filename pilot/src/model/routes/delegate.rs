@@ -63,7 +63,9 @@ fn narrower(root: Option<&Text>, own: Option<&Text>) -> Option<Option<Text>> {
         (None, own) => Some(own.cloned()),
         (root, None) => Some(root.cloned()),
         (Some(root), Some(own)) if root == own => Some(Some(own.clone())),
-        (Some(Text::Prefix(prefix)), Some(Text::Exact(text) | Text::Prefix(text))) if text.starts_with(prefix.as_str()) => {
+        (Some(Text::Prefix(prefix)), Some(Text::Exact(text) | Text::Prefix(text)))
+            if text.starts_with(prefix.as_str()) =>
+        {
             Some(own.cloned())
         }
         (Some(Text::Present), Some(own)) => Some(Some(own.clone())),

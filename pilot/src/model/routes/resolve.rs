@@ -43,8 +43,16 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Routes {
                 let own = (format!("{}/{}", set.namespace, set.name), set.visibility.clone());
                 match taken.get(host) {
                     Some((older, visibility)) if visibility.meets(&set.visibility) => {
-                        let text = format!("{host} is routed by the older VirtualService {older}, which wins in sidecars");
-                        note(findings, object, "spec.hosts", Code::ConflictingMeshGatewayVirtualServiceHosts, text);
+                        let text = format!(
+                            "{host} is routed by the older VirtualService {older}, which wins in sidecars"
+                        );
+                        note(
+                            findings,
+                            object,
+                            "spec.hosts",
+                            Code::ConflictingMeshGatewayVirtualServiceHosts,
+                            text,
+                        );
                     }
                     _ => drop(taken.insert(host.clone(), own)),
                 }
@@ -56,7 +64,12 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Routes {
     Routes { sets, label_keys }
 }
 
-fn route_set(world: &World, object: &Object<VirtualService>, mesh: &Mesh, findings: &mut Findings) -> RouteSet {
+fn route_set(
+    world: &World,
+    object: &Object<VirtualService>,
+    mesh: &Mesh,
+    findings: &mut Findings,
+) -> RouteSet {
     let spec = &object.spec;
     let namespace = object.meta.namespace.as_str();
     let mut http = Vec::new();
@@ -84,7 +97,12 @@ fn route_set(world: &World, object: &Object<VirtualService>, mesh: &Mesh, findin
     }
 }
 
-fn delegated(world: &World, root: &Object<VirtualService>, index: usize, findings: &mut Findings) -> Vec<HttpRule> {
+fn delegated(
+    world: &World,
+    root: &Object<VirtualService>,
+    index: usize,
+    findings: &mut Findings,
+) -> Vec<HttpRule> {
     let path = format!("spec.http[{index}].delegate");
     let Some(to) = &root.spec.http[index].delegate else { return Vec::new() };
     let namespace = if to.namespace.is_empty() { &root.meta.namespace } else { &to.namespace };
@@ -94,7 +112,8 @@ fn delegated(world: &World, root: &Object<VirtualService>, index: usize, finding
         return Vec::new();
     };
     if !object.spec.hosts.is_empty() {
-        let text = format!("VirtualService {namespace}/{} has hosts of its own and cannot be a delegate", to.name);
+        let text =
+            format!("VirtualService {namespace}/{} has hosts of its own and cannot be a delegate", to.name);
         note(findings, root, &path, Code::BadReference, text);
         return Vec::new();
     }
@@ -108,7 +127,8 @@ fn delegated(world: &World, root: &Object<VirtualService>, index: usize, finding
         })
         .collect();
     // A delegate that delegates is not followed further.
-    let rules: Vec<HttpRule> = (0..object.spec.http.len()).filter_map(|i| vs::http(object, i, findings)).collect();
+    let rules: Vec<HttpRule> =
+        (0..object.spec.http.len()).filter_map(|i| vs::http(object, i, findings)).collect();
     let before = rules.len();
     let merged = delegate::merge(&matches, rules);
     if merged.len() < before {
@@ -124,7 +144,9 @@ fn unreachable(object: &Object<VirtualService>, rules: &[HttpRule], findings: &m
         HttpMatch { name: String::new(), source: Default::default(), stat_prefix: String::new(), ..m.clone() }
             == HttpMatch::default()
     };
-    let Some(end) = rules.iter().position(|r| r.matches.is_empty() || r.matches.iter().any(anything)) else { return };
+    let Some(end) = rules.iter().position(|r| r.matches.is_empty() || r.matches.iter().any(anything)) else {
+        return;
+    };
     if rules.len() == object.spec.http.len() {
         for index in end + 1..rules.len() {
             let text = format!("rule {end} takes every request before this one");

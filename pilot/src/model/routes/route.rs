@@ -94,7 +94,10 @@ pub enum Text {
 pub enum Action {
     Forward(Vec<Split>),
     Redirect(Redirect),
-    Respond { status: u16, body: Vec<u8> },
+    Respond {
+        status: u16,
+        body: Vec<u8>,
+    },
     /// The rule has no usable action: answers 503 in place.
     Broken,
 }

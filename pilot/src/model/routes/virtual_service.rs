@@ -7,8 +7,8 @@ use api::text::StringMatch;
 use api::{Code, Findings, Object};
 
 use super::route::{
-    Abort, Action, Client, Cors, Destination, Edits, Fault, GatewayRef, HeaderEdits, HttpMatch, HttpRule, L4Match,
-    Mirror, Redirect, RedirectPort, Retries, Rewrite, Share, Split, TcpRule, Text, TlsRule,
+    Abort, Action, Client, Cors, Destination, Edits, Fault, GatewayRef, HeaderEdits, HttpMatch, HttpRule,
+    L4Match, Mirror, Redirect, RedirectPort, Retries, Rewrite, Share, Split, TcpRule, Text, TlsRule,
 };
 use crate::model::names::full;
 use crate::model::note::{note, source};
@@ -231,9 +231,23 @@ fn fault(from: &written::HttpFaultInjection) -> Fault {
 
 fn grpc_code(name: &str) -> Option<u32> {
     const NAMES: [&str; 17] = [
-        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-        "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-        "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
     ];
     NAMES.iter().position(|n| n.eq_ignore_ascii_case(name)).map(|at| at as u32).or_else(|| name.parse().ok())
 }
@@ -256,7 +270,10 @@ fn mirrors(from: &written::HttpRoute, namespace: &str) -> Vec<Mirror> {
 }
 
 fn cors(from: &written::CorsPolicy) -> Cors {
-    let old = from.allow_origin.iter().map(|o| if o == "*" { Text::Regex(".*".to_owned()) } else { Text::Exact(o.clone()) });
+    let old = from
+        .allow_origin
+        .iter()
+        .map(|o| if o == "*" { Text::Regex(".*".to_owned()) } else { Text::Exact(o.clone()) });
     let origins = from.allow_origins.iter().map(|m| match m {
         StringMatch::Exact(s) if s == "*" => Text::Regex(".*".to_owned()),
         other => text(other),

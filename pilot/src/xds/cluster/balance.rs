@@ -1,10 +1,12 @@
 //! Which endpoint is picked: `lb_policy`, its parameters and the thresholds around it.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::{LocalityConfigSpecifier, LocalityWeightedLbConfig};
+use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::{
+    LocalityConfigSpecifier, LocalityWeightedLbConfig,
+};
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    CommonLbConfig, LbConfig, LbPolicy, LeastRequestLbConfig, MaglevLbConfig, RingHashLbConfig, RoundRobinLbConfig,
-    SlowStartConfig,
+    CommonLbConfig, LbConfig, LbPolicy, LeastRequestLbConfig, MaglevLbConfig, RingHashLbConfig,
+    RoundRobinLbConfig, SlowStartConfig,
 };
 use envoy_types::pb::envoy::config::core::v3::RuntimeDouble;
 use envoy_types::pb::envoy::r#type::v3::Percent;
@@ -23,9 +25,11 @@ pub(super) fn apply(cluster: &mut Cluster, input: &Outbound) {
     let balance = input.policy.balance.clone().unwrap_or_default();
     let slow_start = balance.warmup.map(warmup);
     let (policy, config) = match &balance.algorithm {
-        Algorithm::RoundRobin => {
-            (LbPolicy::RoundRobin, slow_start.map(|s| LbConfig::RoundRobinLbConfig(RoundRobinLbConfig { slow_start_config: Some(s) })))
-        }
+        Algorithm::RoundRobin => (
+            LbPolicy::RoundRobin,
+            slow_start
+                .map(|s| LbConfig::RoundRobinLbConfig(RoundRobinLbConfig { slow_start_config: Some(s) })),
+        ),
         Algorithm::Random => (LbPolicy::Random, None),
         Algorithm::Hash(hash) => match hash.table {
             HashTable::Ring(size) => (
@@ -46,7 +50,10 @@ pub(super) fn apply(cluster: &mut Cluster, input: &Outbound) {
         Algorithm::Default | Algorithm::LeastRequest | Algorithm::Passthrough => (
             LbPolicy::LeastRequest,
             slow_start.map(|s| {
-                LbConfig::LeastRequestLbConfig(LeastRequestLbConfig { slow_start_config: Some(s), ..Default::default() })
+                LbConfig::LeastRequestLbConfig(LeastRequestLbConfig {
+                    slow_start_config: Some(s),
+                    ..Default::default()
+                })
             }),
         ),
     };

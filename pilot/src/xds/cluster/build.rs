@@ -10,7 +10,9 @@ use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::{Thresholds, 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
-use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, Filter, UpstreamConnectionOptions};
+use envoy_types::pb::envoy::config::cluster::v3::{
+    CircuitBreakers, Cluster, Filter, UpstreamConnectionOptions,
+};
 use envoy_types::pb::envoy::config::core::v3::{BindConfig, SocketAddress, TcpKeepalive, socket_address};
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use serde_json::{Value, json};
@@ -130,7 +132,10 @@ fn discovery(cluster: &mut Cluster, input: &Outbound) {
     cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind as i32));
 }
 
-#[expect(deprecated, reason = "the successor is a custom cluster type that stock clients other than Envoy lack")]
+#[expect(
+    deprecated,
+    reason = "the successor is a custom cluster type that stock clients other than Envoy lack"
+)]
 fn dns(cluster: &mut Cluster, input: &Outbound) {
     cluster.dns_refresh_rate = Some(duration(input.mesh.dns_refresh));
     cluster.respect_dns_ttl = true;
@@ -194,7 +199,10 @@ pub fn inbound(input: &Inbound) -> Cluster {
         .map(|(host, name, namespace)| json!({ "host": host, "name": name, "namespace": namespace }))
         .collect();
     let pool = input.pool.clone().unwrap_or_default();
-    let mut cluster = original(ClusterName::Inbound { port: input.port }, pool.connect_timeout.unwrap_or(input.connect_timeout));
+    let mut cluster = original(
+        ClusterName::Inbound { port: input.port },
+        pool.connect_timeout.unwrap_or(input.connect_timeout),
+    );
     cluster.circuit_breakers = Some(breakers(&pool, &Policy::default()));
     cluster.metadata = Some(metadata(vec![("istio", json!({ "services": services }))]));
     cluster.upstream_bind_config = Some(bind_loopback());

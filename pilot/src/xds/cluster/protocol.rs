@@ -10,7 +10,8 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
-    ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig, explicit_http_config::ProtocolConfig,
+    ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
+    explicit_http_config::ProtocolConfig,
 };
 use envoy_types::pb::google::protobuf::Any;
 
@@ -44,7 +45,8 @@ pub(super) fn outbound(input: &Outbound, port: &Port, pool: &Pool) -> Option<Any
     });
     let from_host = by_host.then(|| UpstreamHttpProtocolOptions {
         auto_sni: true,
-        auto_san_validation: input.policy.tls.as_ref().is_some_and(|t| t.sans.is_empty()) && input.service.sans.is_empty(),
+        auto_san_validation: input.policy.tls.as_ref().is_some_and(|t| t.sans.is_empty())
+            && input.service.sans.is_empty(),
         ..Default::default()
     });
     Some(options(choice, pool, from_host))
@@ -71,7 +73,11 @@ pub(super) fn as_downstream(pool: &Pool) -> Any {
     options(downstream(pool), pool, None)
 }
 
-fn options(choice: UpstreamProtocolOptions, pool: &Pool, from_host: Option<UpstreamHttpProtocolOptions>) -> Any {
+fn options(
+    choice: UpstreamProtocolOptions,
+    pool: &Pool,
+    from_host: Option<UpstreamHttpProtocolOptions>,
+) -> Any {
     let limits = Common {
         idle_timeout: pool.http_idle_timeout.or(pool.tcp_idle_timeout).map(duration),
         max_connection_duration: pool.max_connection_duration.map(duration),

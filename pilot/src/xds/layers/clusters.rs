@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use wire::{Kind, Resource};
 
+use crate::model::Hashed;
 use crate::model::endpoint::Endpoint;
 use crate::model::policy::Policy;
 use crate::model::scope::Visible;
 use crate::model::service::{Port, Protocol, Resolution};
 use crate::model::traffic::Subset;
-use crate::model::Hashed;
 use crate::xds::cluster::{Fixed, Outbound, build};
 use crate::xds::endpoint::{self, Assignment, Prefer};
 use crate::xds::names::ClusterName;
@@ -82,7 +82,9 @@ fn all<'a>(sight: &'a Sight<'a>) -> impl Iterator<Item = (Outbound, Option<&'a S
         let ports = visible.service.ports.iter().filter(|p| p.protocol != Protocol::Udp);
         ports.flat_map(move |port| {
             let subsets = visible.rule.iter().flat_map(|r| &r.subsets).map(Some);
-            std::iter::once(None).chain(subsets).map(move |subset| (input(sight, visible, port, subset), subset))
+            std::iter::once(None)
+                .chain(subsets)
+                .map(move |subset| (input(sight, visible, port, subset), subset))
         })
     })
 }

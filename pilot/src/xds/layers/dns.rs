@@ -22,9 +22,15 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
         sight.scope.services.iter().for_each(|visible| add(sight, visible, &mut table));
         let entries: Vec<_> = table
             .iter()
-            .map(|(name, info): (&String, &NameInfo)| (name, &info.ips, &info.registry, &info.shortname, &info.namespace))
+            .map(|(name, info): (&String, &NameInfo)| {
+                (name, &info.ips, &info.registry, &info.shortname, &info.namespace)
+            })
             .collect();
-        vec![sight.memo.say(Kind::NameTable, names::NAME_TABLE, &entries, |_| NameTable { table: table.clone() })]
+        vec![
+            sight
+                .memo
+                .say(Kind::NameTable, names::NAME_TABLE, &entries, |_| NameTable { table: table.clone() }),
+        ]
     })
 }
 

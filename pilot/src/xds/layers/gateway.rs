@@ -61,7 +61,8 @@ impl Open<'_> {
     }
 
     fn is_http(&self) -> bool {
-        self.server.protocol == ServerProtocol::Http || (self.server.protocol == ServerProtocol::Https && !self.passes())
+        self.server.protocol == ServerProtocol::Http
+            || (self.server.protocol == ServerProtocol::Https && !self.passes())
     }
 }
 
@@ -69,7 +70,14 @@ impl Open<'_> {
 pub(crate) fn listeners(sight: &Sight<'_>) -> Layer {
     let mesh = &sight.snapshot.mesh;
     let common = sight.common(Direction::Gateway);
-    let on = (&sight.view.gateways, sight.scope, &common, mesh.inspect_timeout, &mesh.policy, &sight.view.namespace);
+    let on = (
+        &sight.view.gateways,
+        sight.scope,
+        &common,
+        mesh.inspect_timeout,
+        &mesh.policy,
+        &sight.view.namespace,
+    );
     sight.layer("gateway-listeners", &on, || {
         let mut out = Vec::new();
         for (port, servers) in open(sight) {
@@ -77,8 +85,12 @@ pub(crate) fn listeners(sight: &Sight<'_>) -> Layer {
             if chains.is_empty() {
                 continue;
             }
-            let input =
-                gateway::Gateway { port, chains, inspect_timeout: mesh.inspect_timeout, common: common.clone() };
+            let input = gateway::Gateway {
+                port,
+                chains,
+                inspect_timeout: mesh.inspect_timeout,
+                common: common.clone(),
+            };
             let name = names::listener(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), port);
             out.push(sight.memo.say(Kind::Listener, &name, &input, gateway::build));
         }
@@ -91,7 +103,11 @@ fn chains(sight: &Sight<'_>, servers: &[Open<'_>]) -> Vec<Chain> {
     let mut out: Vec<Chain> = Vec::new();
     let mut names_taken = BTreeSet::new();
     for one in servers {
-        let tls = one.server.tls.as_ref().filter(|t| t.mode.terminates() && one.server.protocol != ServerProtocol::Http);
+        let tls = one
+            .server
+            .tls
+            .as_ref()
+            .filter(|t| t.mode.terminates() && one.server.protocol != ServerProtocol::Http);
         let hosts: Vec<String> = one.server.hosts.iter().map(|h| h.host.clone()).collect();
         let fresh = if one.is_http() {
             vec![Chain { sni: hosts, tls: tls.cloned(), to: To::Http(one.table().to_string()) }]
@@ -99,7 +115,10 @@ fn chains(sight: &Sight<'_>, servers: &[Open<'_>]) -> Vec<Chain> {
             passing(sight, one)
         } else {
             let target = tcp_target(sight, one);
-            target.into_iter().map(|to| Chain { sni: hosts.clone(), tls: tls.cloned(), to: To::Tcp(to) }).collect()
+            target
+                .into_iter()
+                .map(|to| Chain { sni: hosts.clone(), tls: tls.cloned(), to: To::Tcp(to) })
+                .collect()
         };
         for mut chain in fresh {
             let encrypted = chain.tls.is_some() || matches!(chain.to, To::Sni(_));
@@ -124,12 +143,16 @@ fn chains(sight: &Sight<'_>, servers: &[Open<'_>]) -> Vec<Chain> {
 }
 
 /// Route sets that bind to a gateway, oldest first, with the hosts that its server lets them have.
-fn bound<'a>(sight: &'a Sight<'_>, one: &'a Open<'_>) -> impl Iterator<Item = (&'a RouteSet, Vec<String>)> + 'a {
+fn bound<'a>(
+    sight: &'a Sight<'_>,
+    one: &'a Open<'_>,
+) -> impl Iterator<Item = (&'a RouteSet, Vec<String>)> + 'a {
     let reference = one.reference();
     // Routes bind wherever they are exported to the gateway's namespace.
     let sets = sight.snapshot.routes.sets.iter();
     sets.filter(move |set| set.binds(&reference)).filter_map(move |set| {
-        let visible = set.visibility.includes(&sight.view.namespace) || set.visibility.includes(&one.gateway.namespace);
+        let visible =
+            set.visibility.includes(&sight.view.namespace) || set.visibility.includes(&one.gateway.namespace);
         let mut hosts = Vec::new();
         for host in &set.hosts {
             for allowed in &one.server.hosts {
@@ -233,7 +256,8 @@ fn virtual_hosts(sight: &Sight<'_>, servers: &[Open<'_>]) -> Vec<Host> {
         // A redirect needs no route.
         if redirect {
             for host in &one.server.hosts {
-                out.entry(host.host.clone()).or_insert_with(|| empty(sight, one, &host.host)).require_tls = true;
+                out.entry(host.host.clone()).or_insert_with(|| empty(sight, one, &host.host)).require_tls =
+                    true;
             }
         }
     }
@@ -269,13 +293,16 @@ pub(crate) fn secrets(sight: &Sight<'_>) -> Layer {
     }
     let mut names = BTreeSet::new();
     for one in open(sight).into_values().flatten() {
-        names.extend(one.server.tls.iter().filter(|t| t.mode != ServerTlsMode::IstioMutual).flat_map(credentials));
+        names.extend(
+            one.server.tls.iter().filter(|t| t.mode != ServerTlsMode::IstioMutual).flat_map(credentials),
+        );
     }
     let rules = sight.scope.services.iter().filter_map(|v| v.rule.as_ref());
     let policies = rules.flat_map(|r| r.policies().filter_map(|p| p.tls.as_ref()));
     names.extend(policies.map(|t| t.credential.clone()).filter(|n| !n.is_empty()));
     let namespace = &sight.view.namespace;
-    let all: Vec<_> = sight.snapshot.secrets.within(namespace).map(|(n, c)| (n.to_owned(), c.clone())).collect();
+    let all: Vec<_> =
+        sight.snapshot.secrets.within(namespace).map(|(n, c)| (n.to_owned(), c.clone())).collect();
     sight.layer("secrets", &(&names, &all, namespace), || {
         names.iter().flat_map(|name| secret::say(sight, namespace, name)).collect()
     })

@@ -74,7 +74,10 @@ fn ports<'a>(sight: &'a Sight<'_>) -> impl Iterator<Item = (&'a Visible, &'a Por
 
 fn clusters(visible: &Visible, port: &Port) -> Vec<ClusterName> {
     let subsets = visible.rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str());
-    std::iter::once("").chain(subsets).map(|s| ClusterName::outbound(port.number, s, &visible.service.host)).collect()
+    std::iter::once("")
+        .chain(subsets)
+        .map(|s| ClusterName::outbound(port.number, s, &visible.service.host))
+        .collect()
 }
 
 fn host(sight: &Sight<'_>, visible: &Visible, port: &Port) -> Host {

@@ -14,7 +14,12 @@ use crate::xds::route::{Host, Table, host};
 use crate::xds::say::Sight;
 
 /// The resources of one table.
-pub(crate) fn table(sight: &Sight<'_>, name: RouteName, rest: Rest, mut hosts: Vec<Host>) -> Vec<Arc<Resource>> {
+pub(crate) fn table(
+    sight: &Sight<'_>,
+    name: RouteName,
+    rest: Rest,
+    mut hosts: Vec<Host>,
+) -> Vec<Arc<Resource>> {
     let mut taken = BTreeSet::new();
     for host in &mut hosts {
         host.domains.retain(|domain| taken.insert(domain.clone()));
@@ -38,7 +43,8 @@ pub(crate) fn table(sight: &Sight<'_>, name: RouteName, rest: Rest, mut hosts: V
     let versions = if announced { Vec::new() } else { said.iter().map(|r| r.version.to_string()).collect() };
     let input = Table { name: name.clone(), announced, rest, hosts: versions };
     let table = sight.memo.say_bytes(Kind::Route, &name.to_string(), &input, |input| {
-        let inline: Vec<_> = if announced { Vec::new() } else { said.iter().map(|r| r.bytes.clone()).collect() };
+        let inline: Vec<_> =
+            if announced { Vec::new() } else { said.iter().map(|r| r.bytes.clone()).collect() };
         config::build(input, &inline)
     });
     let mut out = vec![table];

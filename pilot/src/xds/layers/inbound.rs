@@ -26,7 +26,11 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
             let input = cluster::Inbound {
                 port: served.port,
                 protocol: served.protocol,
-                services: served.services.iter().map(|(h, n, ns, _)| (h.clone(), n.clone(), ns.clone())).collect(),
+                services: served
+                    .services
+                    .iter()
+                    .map(|(h, n, ns, _)| (h.clone(), n.clone(), ns.clone()))
+                    .collect(),
                 pool: served.pool.clone(),
                 connect_timeout,
             };

@@ -50,7 +50,9 @@ fn by_port<'a>(sight: &'a Sight<'_>) -> BTreeMap<u16, Vec<&'a Visible>> {
     let mut out: BTreeMap<u16, Vec<&Visible>> = BTreeMap::new();
     for visible in &sight.scope.services {
         for port in &visible.service.ports {
-            if port.protocol.is_http() || (port.protocol == Protocol::Unknown && visible.service.address().is_none()) {
+            if port.protocol.is_http()
+                || (port.protocol == Protocol::Unknown && visible.service.address().is_none())
+            {
                 out.entry(port.number).or_default().push(visible);
             }
         }
@@ -82,7 +84,9 @@ fn service_host(sight: &Sight<'_>, visible: &Visible, port: u16) -> Host {
         port,
         rules: set.map(|set| rules(sight, set, port)).unwrap_or_default(),
         // A set whose rules are all for others routes nothing here.
-        default: set.is_none().then(|| DefaultRoute { hash: place::hash(sight.scope, &cluster, base), cluster }),
+        default: set
+            .is_none()
+            .then(|| DefaultRoute { hash: place::hash(sight.scope, &cluster, base), cluster }),
         require_tls: false,
         retries: sight.snapshot.mesh.retries.clone(),
         origin: sight.view.features.own(),
@@ -105,7 +109,8 @@ fn other_hosts(sight: &Sight<'_>, port: u16) -> Vec<Host> {
     let mut out = Vec::new();
     for set in sight.scope.routes.iter().filter(|s| s.binds(&GatewayRef::Mesh) && !s.http.is_empty()) {
         for host in &set.hosts {
-            let known = sight.scope.services.iter().any(|v| crate::model::names::covers(host, &v.service.host));
+            let known =
+                sight.scope.services.iter().any(|v| crate::model::names::covers(host, &v.service.host));
             if known || !seen.insert(host.clone()) {
                 continue;
             }

@@ -14,10 +14,10 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTl
 use envoy_types::pb::google::protobuf::Any;
 use ipnet::IpNet;
 
+use crate::model::mesh::Observe;
 use crate::xds::cluster::tls::socket as transport_socket;
 use crate::xds::observe;
 use crate::xds::proto::{any, boolean, duration, socket, uint32};
-use crate::model::mesh::Observe;
 
 /// What `http_inspector` calls plain HTTP.
 pub(super) const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
@@ -61,7 +61,12 @@ fn range(text: &str) -> Option<CidrRange> {
 }
 
 /// A chain.
-pub(super) fn chain(name: &str, when: When<'_>, tls: Option<&DownstreamTlsContext>, filters: Vec<Filter>) -> FilterChain {
+pub(super) fn chain(
+    name: &str,
+    when: When<'_>,
+    tls: Option<&DownstreamTlsContext>,
+    filters: Vec<Filter>,
+) -> FilterChain {
     FilterChain {
         name: name.to_owned(),
         filter_chain_match: when.build(),
@@ -72,7 +77,13 @@ pub(super) fn chain(name: &str, when: When<'_>, tls: Option<&DownstreamTlsContex
 }
 
 /// A listener without chains.
-pub(super) fn listener(name: &str, address: IpAddr, port: u16, direction: TrafficDirection, observe: &Observe) -> Listener {
+pub(super) fn listener(
+    name: &str,
+    address: IpAddr,
+    port: u16,
+    direction: TrafficDirection,
+    observe: &Observe,
+) -> Listener {
     Listener {
         name: name.to_owned(),
         address: Some(socket(address, port)),
@@ -106,5 +117,9 @@ pub(super) fn http_inspector() -> ListenerFilter {
 }
 
 fn filter(name: &str, config: Any) -> ListenerFilter {
-    ListenerFilter { name: name.to_owned(), config_type: Some(ConfigType::TypedConfig(config)), ..Default::default() }
+    ListenerFilter {
+        name: name.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(config)),
+        ..Default::default()
+    }
 }

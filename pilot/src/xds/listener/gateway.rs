@@ -51,12 +51,12 @@ pub enum To {
 pub fn build(input: &Gateway) -> Listener {
     let name = names::listener(ANY, input.port);
     let common = &input.common;
-    let mut listener =
-        chain::listener(&name, ANY, input.port, TrafficDirection::Outbound, &common.observe);
+    let mut listener = chain::listener(&name, ANY, input.port, TrafficDirection::Outbound, &common.observe);
     let prefix = format!("outbound_{name}");
     for one in &input.chains {
         let encrypted = one.tls.is_some() || matches!(one.to, To::Sni(_));
-        let when = When { sni: &one.sni, transport: if encrypted { "tls" } else { "" }, ..Default::default() };
+        let when =
+            When { sni: &one.sni, transport: if encrypted { "tls" } else { "" }, ..Default::default() };
         let filters = match &one.to {
             To::Http(routes) => vec![filters::http(common, &prefix, Routes::Named(routes.clone()))],
             To::Sni(target) | To::Tcp(target) => filters::tcp(common, &stat_prefix(target), target),

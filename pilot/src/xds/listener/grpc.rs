@@ -35,5 +35,9 @@ pub fn build(input: &Grpc) -> Listener {
         })),
         ..Default::default()
     };
-    Listener { name, api_listener: Some(ApiListener { api_listener: Some(any(&manager)) }), ..Default::default() }
+    Listener {
+        name,
+        api_listener: Some(ApiListener { api_listener: Some(any(&manager)) }),
+        ..Default::default()
+    }
 }

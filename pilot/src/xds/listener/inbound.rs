@@ -100,7 +100,12 @@ fn declared<'a>(port: &InboundPort, common: &Common, alpn: &'a [&'a str]) -> Ser
     let name = names::listener(ANY, port.port);
     let may_be_http = port.protocol.is_http() || port.protocol == Protocol::Unknown;
     let http = may_be_http.then(|| {
-        let routes = config::inbound(&RouteName::Inbound(port.port).to_string(), &cluster, &port.operation, port.protocol);
+        let routes = config::inbound(
+            &RouteName::Inbound(port.port).to_string(),
+            &cluster,
+            &port.operation,
+            port.protocol,
+        );
         filters::http(common, &format!("inbound_{name}"), Routes::Inline(Box::new(routes)))
     });
     Service {
@@ -163,8 +168,12 @@ fn chains(out: &mut Vec<FilterChain>, service: &Service<'_>, mode: Mode) {
     if !is_http {
         match (mode, sniffed) {
             (Mode::Strict, _) => tcp(When { transport: "tls", ..Default::default() }, true),
-            (Mode::Permissive, true) => tcp(When { transport: "tls", alpn: &MESH_TCP, ..Default::default() }, true),
-            (Mode::Permissive, false) => tcp(When { transport: "tls", alpn: &all, ..Default::default() }, true),
+            (Mode::Permissive, true) => {
+                tcp(When { transport: "tls", alpn: &MESH_TCP, ..Default::default() }, true)
+            }
+            (Mode::Permissive, false) => {
+                tcp(When { transport: "tls", alpn: &all, ..Default::default() }, true)
+            }
             (Mode::Disable, _) => {}
         }
         if mode != Mode::Strict {
@@ -180,7 +189,10 @@ fn chains(out: &mut Vec<FilterChain>, service: &Service<'_>, mode: Mode) {
 /// Ports where the server speaks first and nothing needs to be known must not wait for bytes.
 fn skipping(mut filter: ListenerFilter, ports: &[u16]) -> ListenerFilter {
     let rule = |port: &u16| ListenerFilterChainMatchPredicate {
-        rule: Some(Rule::DestinationPortRange(Int32Range { start: (*port).into(), end: i32::from(*port) + 1 })),
+        rule: Some(Rule::DestinationPortRange(Int32Range {
+            start: (*port).into(),
+            end: i32::from(*port) + 1,
+        })),
     };
     filter.filter_disabled = match ports {
         [] => None,

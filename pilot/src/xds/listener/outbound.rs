@@ -26,11 +26,11 @@ pub struct Catch {
 
 /// Builds `virtualOutbound`.
 pub fn catch(input: &Catch) -> Listener {
-    let tcp = |cluster: ClusterName| {
-        filters::tcp(&input.common, &cluster.to_string(), &TcpTarget::one(&cluster))
-    };
+    let tcp =
+        |cluster: ClusterName| filters::tcp(&input.common, &cluster.to_string(), &TcpTarget::one(&cluster));
     let observe = &input.common.observe;
-    let mut listener = chain::listener(names::VIRTUAL_OUTBOUND, ANY, PORT, TrafficDirection::Outbound, observe);
+    let mut listener =
+        chain::listener(names::VIRTUAL_OUTBOUND, ANY, PORT, TrafficDirection::Outbound, observe);
     listener.use_original_dst = Some(boolean(true));
     listener.listener_filters = vec![chain::original_dst()];
     let rest = if input.allow_any { ClusterName::Passthrough } else { ClusterName::BlackHole };
@@ -40,7 +40,8 @@ pub fn catch(input: &Catch) -> Listener {
         None,
         tcp(ClusterName::BlackHole),
     )];
-    listener.default_filter_chain = Some(chain::chain(names::OUTBOUND_CATCHALL, When::default(), None, tcp(rest)));
+    listener.default_filter_chain =
+        Some(chain::chain(names::OUTBOUND_CATCHALL, When::default(), None, tcp(rest)));
     listener
 }
 
@@ -91,11 +92,13 @@ pub fn build(input: &Outbound) -> Listener {
     let name = input.name();
     let common = &input.common;
     let address = input.address.unwrap_or(ANY);
-    let mut listener = chain::listener(&name, address, input.port, TrafficDirection::Outbound, &common.observe);
+    let mut listener =
+        chain::listener(&name, address, input.port, TrafficDirection::Outbound, &common.observe);
     chain::unbound(&mut listener);
     let tcp = |target: &TcpTarget| filters::tcp(common, &stat_prefix(target), target);
     for by_name in &input.tls {
-        let when = When { transport: "tls", sni: &by_name.sni, subnets: &by_name.subnets, ..Default::default() };
+        let when =
+            When { transport: "tls", sni: &by_name.sni, subnets: &by_name.subnets, ..Default::default() };
         listener.filter_chains.push(chain::chain("", when, None, tcp(&by_name.to)));
     }
     for by_subnet in &input.tcp {

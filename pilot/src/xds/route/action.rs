@@ -15,9 +15,13 @@ use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight,
 use envoy_types::pb::envoy::config::route::v3::{
     DirectResponseAction, RedirectAction, Route, RouteAction, WeightedCluster, route_action,
 };
-use envoy_types::pb::envoy::extensions::filters::common::fault::v3::{FaultDelay, fault_delay::FaultDelaySecifier};
+use envoy_types::pb::envoy::extensions::filters::common::fault::v3::{
+    FaultDelay, fault_delay::FaultDelaySecifier,
+};
 use envoy_types::pb::envoy::extensions::filters::http::cors::v3::CorsPolicy;
-use envoy_types::pb::envoy::extensions::filters::http::fault::v3::{FaultAbort, HttpFault, fault_abort::ErrorType};
+use envoy_types::pb::envoy::extensions::filters::http::fault::v3::{
+    FaultAbort, HttpFault, fault_abort::ErrorType,
+};
 use envoy_types::pb::google::protobuf::Any;
 
 use super::edits::{Lists, lists};
@@ -26,7 +30,9 @@ use super::retry;
 use crate::model::policy::{HashBalance, HashKey};
 use crate::model::routes::route::{Abort, Action, Cors, Fault, Redirect, RedirectPort, Rewrite, Split};
 use crate::xds::filters::{CORS, FAULT};
-use crate::xds::proto::{any, boolean, duration, fraction, runtime_fraction, secs, string_matcher, substitute, uint32};
+use crate::xds::proto::{
+    any, boolean, duration, fraction, runtime_fraction, secs, string_matcher, substitute, uint32,
+};
 
 /// Fills the action of a route, and its header lists.
 pub(super) fn fill(route: &mut Route, placed: &Placed, host: &Host) {
@@ -118,7 +124,9 @@ fn targets(route: &mut Route, forward: &mut RouteAction, splits: &[Split], place
             ClusterWeight {
                 name: cluster.clone(),
                 weight: Some(uint32(if nothing { 1 } else { split.weight })),
-                host_rewrite_specifier: request.authority.map(cluster_weight::HostRewriteSpecifier::HostRewriteLiteral),
+                host_rewrite_specifier: request
+                    .authority
+                    .map(cluster_weight::HostRewriteSpecifier::HostRewriteLiteral),
                 request_headers_to_add: request.add,
                 request_headers_to_remove: request.remove,
                 response_headers_to_add: response.add,
@@ -138,7 +146,8 @@ fn apply_rewrite(forward: &mut RouteAction, rewrite: &Rewrite) {
         forward.prefix_rewrite.clone_from(&rewrite.uri);
     }
     if !rewrite.authority.is_empty() {
-        forward.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(rewrite.authority.clone()));
+        forward.host_rewrite_specifier =
+            Some(HostRewriteSpecifier::HostRewriteLiteral(rewrite.authority.clone()));
     }
 }
 
@@ -198,13 +207,18 @@ fn hash_policy(balance: &HashBalance) -> HashPolicy {
             path: path.clone(),
             attributes: attributes
                 .iter()
-                .map(|(name, value)| hash_policy::CookieAttribute { name: name.clone(), value: value.clone() })
+                .map(|(name, value)| hash_policy::CookieAttribute {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
                 .collect(),
         }),
         HashKey::SourceIp => {
             PolicySpecifier::ConnectionProperties(hash_policy::ConnectionProperties { source_ip: true })
         }
-        HashKey::Query(name) => PolicySpecifier::QueryParameter(hash_policy::QueryParameter { name: name.clone() }),
+        HashKey::Query(name) => {
+            PolicySpecifier::QueryParameter(hash_policy::QueryParameter { name: name.clone() })
+        }
     };
     route_action::HashPolicy { terminal: false, policy_specifier: Some(specifier) }
 }

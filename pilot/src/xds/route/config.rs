@@ -54,7 +54,8 @@ pub fn build(input: &Table, hosts: &[Bytes]) -> Bytes {
         ignore_port_in_host_matching: true,
         ..Default::default()
     };
-    let mut bytes = BytesMut::with_capacity(config.encoded_len() + hosts.iter().map(|h| h.len() + 8).sum::<usize>());
+    let mut bytes =
+        BytesMut::with_capacity(config.encoded_len() + hosts.iter().map(|h| h.len() + 8).sum::<usize>());
     config.encode(&mut bytes).expect("a growing buffer has room");
     for host in hosts {
         // Field 2, length-delimited: one more `virtual_hosts`.

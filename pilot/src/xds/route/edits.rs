@@ -3,7 +3,9 @@
 //! A value may use substitutions (`%DOWNSTREAM_REMOTE_ADDRESS%`); a percent sign that starts none is escaped, or
 //! one odd value would make a client refuse the whole virtual host.
 
-use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction};
+use envoy_types::pb::envoy::config::core::v3::{
+    HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,
+};
 
 use crate::model::routes::route::Edits;
 
@@ -19,7 +21,10 @@ pub(super) struct Lists {
 /// The lists of one direction.
 pub(super) fn lists(edits: &Edits) -> Lists {
     let mut out = Lists::default();
-    let each = [(&edits.set, HeaderAppendAction::OverwriteIfExistsOrAdd), (&edits.add, HeaderAppendAction::AppendIfExistsOrAdd)];
+    let each = [
+        (&edits.set, HeaderAppendAction::OverwriteIfExistsOrAdd),
+        (&edits.add, HeaderAppendAction::AppendIfExistsOrAdd),
+    ];
     for (map, action) in each {
         for (key, value) in map {
             if is_authority(key) {
@@ -29,7 +34,8 @@ pub(super) fn lists(edits: &Edits) -> Lists {
             }
         }
     }
-    out.remove = edits.remove.iter().filter(|key| !is_authority(key) && !key.starts_with(':')).cloned().collect();
+    out.remove =
+        edits.remove.iter().filter(|key| !is_authority(key) && !key.starts_with(':')).cloned().collect();
     out
 }
 
@@ -39,7 +45,11 @@ fn is_authority(key: &str) -> bool {
 
 fn option(key: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
-        header: Some(HeaderValue { key: key.to_ascii_lowercase(), value: escape(value), ..Default::default() }),
+        header: Some(HeaderValue {
+            key: key.to_ascii_lowercase(),
+            value: escape(value),
+            ..Default::default()
+        }),
         append_action: action as i32,
         ..Default::default()
     }
@@ -72,13 +82,36 @@ fn escape(value: &str) -> String {
 fn is_command(word: &str) -> bool {
     let name = word.split(['(', ':']).next().unwrap_or_default();
     const KNOWN: &[&str] = &[
-        "REQ", "RESP", "TRAILER", "PROTOCOL", "HOSTNAME", "START_TIME", "ROUTE_NAME", "VIRTUAL_CLUSTER_NAME",
-        "UPSTREAM_HOST", "UPSTREAM_CLUSTER", "UPSTREAM_LOCAL_ADDRESS", "UPSTREAM_REMOTE_ADDRESS",
-        "REQUESTED_SERVER_NAME", "RESPONSE_CODE", "RESPONSE_FLAGS", "RESPONSE_CODE_DETAILS", "CONNECTION_ID",
-        "STREAM_ID", "ENVIRONMENT", "DYNAMIC_METADATA", "FILTER_STATE", "PER_REQUEST_STATE", "UPSTREAM_METADATA",
-        "REQ_WITHOUT_QUERY", "BYTES_RECEIVED", "BYTES_SENT", "DURATION",
+        "REQ",
+        "RESP",
+        "TRAILER",
+        "PROTOCOL",
+        "HOSTNAME",
+        "START_TIME",
+        "ROUTE_NAME",
+        "VIRTUAL_CLUSTER_NAME",
+        "UPSTREAM_HOST",
+        "UPSTREAM_CLUSTER",
+        "UPSTREAM_LOCAL_ADDRESS",
+        "UPSTREAM_REMOTE_ADDRESS",
+        "REQUESTED_SERVER_NAME",
+        "RESPONSE_CODE",
+        "RESPONSE_FLAGS",
+        "RESPONSE_CODE_DETAILS",
+        "CONNECTION_ID",
+        "STREAM_ID",
+        "ENVIRONMENT",
+        "DYNAMIC_METADATA",
+        "FILTER_STATE",
+        "PER_REQUEST_STATE",
+        "UPSTREAM_METADATA",
+        "REQ_WITHOUT_QUERY",
+        "BYTES_RECEIVED",
+        "BYTES_SENT",
+        "DURATION",
     ];
-    KNOWN.contains(&name) || (name.starts_with("DOWNSTREAM_") && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    KNOWN.contains(&name)
+        || (name.starts_with("DOWNSTREAM_") && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
 }
 
 #[cfg(test)]

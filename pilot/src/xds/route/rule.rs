@@ -97,7 +97,10 @@ mod tests {
     #[test]
     fn only_a_bare_match_takes_everything() {
         assert!(takes_everything(&route_match(&HttpMatch::default())));
-        let jason = HttpMatch { headers: vec![("end-user".into(), Text::Exact("jason".into()))], ..Default::default() };
+        let jason = HttpMatch {
+            headers: vec![("end-user".into(), Text::Exact("jason".into()))],
+            ..Default::default()
+        };
         assert!(!takes_everything(&route_match(&jason)));
         let path = HttpMatch { uri: Some(Text::Prefix("/a".into())), ..Default::default() };
         assert!(!takes_everything(&route_match(&path)));
