@@ -73,13 +73,33 @@ pub struct YamlError {
 pub fn load(text: &str, first: u32) -> Result<Vec<Document>, YamlError> {
     let mut loader = Loader { first, ..Loader::default() };
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|e| YamlError {
+        let read = event.map_err(|e| YamlError {
             line: first + line_of(e.marker().line()),
             message: e.info().to_owned(),
-        })?;
-        loader.event(event, span)?;
+        });
+        match read.and_then(|(event, span)| loader.event(event, span)) {
+            Ok(()) => {}
+            Err(error) => return json(text, first).ok_or(error),
+        }
     }
     Ok(loader.documents)
+}
+
+/// JSON that YAML does not take: several values in a row, tabs, surrogate pairs. Only whole values have lines.
+fn json(text: &str, first: u32) -> Option<Vec<Document>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut documents = Vec::new();
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    loop {
+        let before = &text[..values.byte_offset()];
+        let blank = text[before.len()..].chars().take_while(|c| c.is_whitespace());
+        let line = before.matches('\n').count() + blank.filter(|c| *c == '\n').count() + 1;
+        let Some(value) = values.next() else { return Some(documents) };
+        let lines = Lines { line: first + line_of(line), ..Lines::default() };
+        documents.push(Document { value: value.ok()?, lines, duplicates: Vec::new() });
+    }
 }
 
 fn line_of(line: usize) -> u32 {
@@ -432,5 +452,8 @@ mod tests {
             one("{\"a\": [1, true, \"x\\n\"],\n \"b\": {}}").value,
             json!({"a": [1, true, "x\n"], "b": {}})
         );
+        let documents = load("{\"a\":\t1}\n\n{\"b\": \"\\ud83d\\ude00\"}\n", 5).unwrap();
+        let read: Vec<_> = documents.iter().map(|d| (d.lines.line, d.value.clone())).collect();
+        assert_eq!(read, [(5, json!({"a": 1})), (7, json!({"b": "😀"}))]);
     }
 }
