@@ -70,8 +70,15 @@ impl Addresses {
     /// The address of a Service that has one already.
     #[must_use]
     pub fn known(&self, namespace: &str, name: &str) -> Option<Ipv4Addr> {
-        let [high, low] = self.services.get(&format!("{namespace}/{name}"))?.to_be_bytes();
-        Some(Ipv4Addr::new(10, 96, high, low))
+        self.both(namespace, name).map(|(ip4, _)| ip4)
+    }
+
+    /// Both addresses of a Service that has them already.
+    #[must_use]
+    pub fn both(&self, namespace: &str, name: &str) -> Option<(Ipv4Addr, Ipv6Addr)> {
+        let number = *self.services.get(&format!("{namespace}/{name}"))?;
+        let [high, low] = number.to_be_bytes();
+        Some((Ipv4Addr::new(10, 96, high, low), Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, number)))
     }
 
     /// Takes a number for a pod.

@@ -76,7 +76,9 @@ pub fn inject(meta: &mut Meta, spec: &mut Pod, kind: Wanted, workload: &Workload
         .find_map(|label| meta.label(label))
         .unwrap_or("latest")
         .to_owned();
-    let mut label = |key: &str, value: String| drop(meta.labels.entry(key.to_owned()).or_insert(value));
+    let mut label = |key: &str, value: String| {
+        meta.labels.entry(key.to_owned()).or_insert(value);
+    };
     if kind == Wanted::Sidecar {
         label("security.istio.io/tlsMode", "istio".to_owned());
     }

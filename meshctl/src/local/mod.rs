@@ -8,9 +8,12 @@
 //! ```
 
 pub mod addresses;
+pub mod apply;
 pub mod broker;
+pub mod client;
 pub mod config_dir;
 pub mod container;
+pub mod control;
 pub mod dns;
 pub mod egress;
 pub mod images;
@@ -22,12 +25,18 @@ pub mod paths;
 pub mod plan;
 pub mod pod;
 pub mod probe;
+pub mod protocol;
+pub mod ready;
 pub mod reconcile;
+pub mod renew;
 pub mod sandbox;
+pub mod screen;
 pub mod services;
 pub mod system;
+pub mod terminal;
 pub mod token;
 pub mod translate;
+pub mod up;
 pub mod volumes;
 pub mod wall;
 pub mod workloads;

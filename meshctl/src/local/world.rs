@@ -301,6 +301,15 @@ impl World {
         word
     }
 
+    /// Puts a changed object back; it keeps its identity.
+    pub fn restore(&mut self, mut object: AnyObject, manifest: Option<PathBuf>, own: bool) {
+        self.counter += 1;
+        let meta = object.meta_mut();
+        meta.resource_version = self.counter.to_string();
+        meta.generation = Some(meta.generation.unwrap_or(0) + 1);
+        self.objects.insert(object.key(), Stored { object, manifest, own });
+    }
+
     /// A Service as shown: with its addresses and published ports.
     #[must_use]
     pub fn service_value(&self, service: &Object<Service>, ips: &[String]) -> Value {

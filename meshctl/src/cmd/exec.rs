@@ -1,0 +1,64 @@
+//! `meshctl exec`: a command inside a container.
+//!
+//! Without `-t` the command gets this process's own streams, handed over; with it, a terminal of its own that is
+//! copied to and from the one at hand.
+
+use std::os::fd::AsRawFd;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cli::Global;
+use crate::local::client::Client;
+use crate::local::protocol::Ask;
+use crate::local::terminal::Terminal;
+
+/// Run a command in a container
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// POD, deploy/NAME or svc/NAME
+    #[arg(value_name = "POD|KIND/NAME")]
+    target: String,
+    /// The container, where the pod has several
+    #[arg(short, long)]
+    container: Option<String>,
+    /// Pass standard input on
+    #[arg(short = 'i', long)]
+    stdin: bool,
+    /// Give the command a terminal
+    #[arg(short = 't', long)]
+    tty: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Exec {
+    /// Runs the command and returns its exit code.
+    pub fn run(self, global: &Global) -> Result<i32> {
+        let mut client = Client::connect(&global.mesh)?;
+        let terminal = if self.tty && self.stdin { Terminal::open()? } else { None };
+        let ask = Ask::Exec {
+            namespace: global.namespace().to_owned(),
+            target: self.target,
+            container: self.container,
+            command: self.command,
+            terminal: terminal.is_some(),
+        };
+        let code = match &terminal {
+            Some(terminal) => {
+                let fd = terminal.inside();
+                client.ask(&ask, &[fd, fd, fd])?.0
+            }
+            None => {
+                let null = std::fs::File::open("/dev/null")?;
+                let input = if self.stdin { 0 } else { null.as_raw_fd() };
+                client.ask(&ask, &[input, 1, 2])?.0
+            }
+        };
+        if let Some(terminal) = terminal {
+            terminal.close();
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,342 @@
+//! Showing and changing objects: `get`, `delete`, `scale`, `rollout restart`, `label`.
+//!
+//! In: words for kinds, names and selectors. Out: objects as an API server would show them, with status; or changes
+//! to the world, after which the reconciler is woken.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use api::core::Service;
+use api::{AnyObject, Key, Kind, Time};
+use serde_json::{Value, json};
+
+use crate::local::apply::{kind_word, reference, remember};
+use crate::local::input::Text;
+use crate::local::protocol::{Answer, Which};
+use crate::local::reconcile;
+use crate::local::services::{self, PodFacts};
+use crate::local::workloads::template_of;
+use crate::local::world::{PodRecord, World};
+
+use super::server::Connection;
+
+/// What `all` means, as in kubectl.
+const ALL: [Kind; 6] =
+    [Kind::Pod, Kind::Service, Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet, Kind::Job];
+
+/// A kind and a name, from `KIND`, `KIND NAME` or `KIND/NAME`.
+fn kinds(which: &Which) -> Result<Vec<(Kind, Vec<String>)>> {
+    let mut found = Vec::new();
+    for word in which.kinds.iter().flat_map(|words| words.split(',')) {
+        let (word, name) = match word.split_once('/') {
+            Some((word, name)) => (word, Some(name.to_owned())),
+            None => (word, None),
+        };
+        let names = name.map_or_else(|| which.names.clone(), |name| vec![name]);
+        if word == "all" {
+            found.extend(ALL.map(|kind| (kind, names.clone())));
+            continue;
+        }
+        match Kind::from_word(word) {
+            Some(kind) => found.push((kind, names)),
+            None => bail!("the mesh does not have a kind {word:?}"),
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn get(connection: &mut Connection, which: &Which) -> Result<i32> {
+    let kinds = kinds(which)?;
+    let selector = Selector::parse(which.selector.as_deref())?;
+    let mut objects = Vec::new();
+    let mut missing = Vec::new();
+    {
+        let world = connection.mesh.world();
+        for (kind, names) in kinds {
+            let all = values(&world, kind, which.namespace.as_deref());
+            if names.is_empty() {
+                objects.extend(all.into_iter().filter(|object| selector.matches(object)));
+                continue;
+            }
+            for name in names {
+                match all.iter().find(|object| object["metadata"]["name"] == name.as_str()) {
+                    Some(object) => objects.push(object.clone()),
+                    None => missing.push(format!("Error: {} \"{name}\" not found", plural(kind))),
+                }
+            }
+        }
+    }
+    connection.say(&Answer::Value(Value::Array(objects)))?;
+    for line in &missing {
+        connection.problem(line.clone())?;
+    }
+    Ok(i32::from(!missing.is_empty()))
+}
+
+fn plural(kind: Kind) -> String {
+    let row = kind.row();
+    if row.group.is_empty() { row.plural.to_owned() } else { format!("{}.{}", row.plural, row.group) }
+}
+
+/// All objects of a kind as shown, in the order of their names.
+fn values(world: &World, kind: Kind, namespace: Option<&str>) -> Vec<Value> {
+    let here = |own: &str| own.is_empty() || namespace.is_none_or(|namespace| namespace == own);
+    if kind == Kind::Pod {
+        return world
+            .pods
+            .values()
+            .filter(|pod| here(&pod.plan.namespace))
+            .map(|pod| pod.value(true))
+            .collect();
+    }
+    let facts: Vec<PodFacts> = world.pods.values().map(PodRecord::facts).collect();
+    let mut found = Vec::new();
+    for service in world.all::<Service>().filter(|service| here(&service.meta.namespace)) {
+        if kind != Kind::Service && kind != Kind::EndpointSlice {
+            break;
+        }
+        let Some(addresses) = world.addresses.both(&service.meta.namespace, &service.meta.name) else {
+            continue;
+        };
+        let view = services::view(service, addresses, &facts);
+        match kind {
+            Kind::Service => found.push(world.service_value(service, &reconcile::ips(&view))),
+            _ => found.extend(services::slices(service, &view)),
+        }
+    }
+    if kind == Kind::Service {
+        return found;
+    }
+    for stored in world.objects.values() {
+        let object = &stored.object;
+        if object.kind() == kind && here(&object.meta().namespace) {
+            let mut value = object.to_value();
+            status(world, object, &mut value);
+            found.push(value);
+        }
+    }
+    found
+}
+
+/// Counts of pods, for workloads.
+fn status(world: &World, object: &AnyObject, value: &mut Value) {
+    if object.kind() == Kind::Namespace {
+        value["status"] = json!({"phase": "Active"});
+    }
+    if template_of(object).is_none() {
+        return;
+    }
+    let key = object.key();
+    let pods: Vec<&PodRecord> =
+        world.pods.values().filter(|pod| pod.plan.owner == key && !pod.terminating()).collect();
+    let ready = pods.iter().filter(|pod| pod.ready()).count();
+    let succeeded = pods.iter().filter(|pod| pod.over == Some(true)).count();
+    value["status"] = json!({
+        "replicas": pods.len(),
+        "readyReplicas": ready,
+        "updatedReplicas": pods.len(),
+        "availableReplicas": ready,
+        "succeeded": succeeded,
+    });
+}
+
+/// A label selector as written on a command line.
+struct Selector(Vec<(String, String, bool)>);
+
+impl Selector {
+    fn parse(text: Option<&str>) -> Result<Self> {
+        let mut parts = Vec::new();
+        for part in text.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (key, value, equal) = if let Some((key, value)) = part.split_once("!=") {
+                (key, value, false)
+            } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+                (key, value, true)
+            } else if part.contains(['(', '!']) {
+                bail!("selector {part:?}: only key=value, key!=value and key are understood");
+            } else {
+                (part, "", true)
+            };
+            parts.push((key.trim().to_owned(), value.trim().to_owned(), equal));
+        }
+        Ok(Self(parts))
+    }
+
+    fn matches(&self, object: &Value) -> bool {
+        self.0.iter().all(|(key, value, equal)| {
+            let own = object["metadata"]["labels"].get(key).and_then(Value::as_str);
+            match (equal, value.is_empty()) {
+                (true, true) => own.is_some(),
+                (true, false) => own == Some(value),
+                (false, _) => own != Some(value),
+            }
+        })
+    }
+}
+
+pub(super) fn delete_texts(
+    connection: &mut Connection,
+    texts: &[Text],
+    namespace: &str,
+    ignore_missing: bool,
+) -> Result<i32> {
+    let mut keys = Vec::new();
+    for text in texts {
+        // Only names are needed, so an object that is wrong otherwise can be deleted too.
+        let parsed = api::parse_in(&text.name, &text.text, namespace);
+        keys.extend(parsed.objects.iter().map(AnyObject::key));
+        keys.extend(parsed.findings.iter().filter_map(|finding| finding.object.clone()));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    keys.retain(|key| seen.insert(key.clone()));
+    remove(connection, keys, ignore_missing)
+}
+
+pub(super) fn delete(
+    connection: &mut Connection,
+    which: &Which,
+    all: bool,
+    ignore_missing: bool,
+) -> Result<i32> {
+    let selector = Selector::parse(which.selector.as_deref())?;
+    let mut keys = Vec::new();
+    {
+        let world = connection.mesh.world();
+        for (kind, names) in kinds(which)? {
+            let namespace = which.namespace.as_deref().unwrap_or("default");
+            let namespace = if kind.is_namespaced() { namespace } else { "" };
+            if names.is_empty() && !all && which.selector.is_none() {
+                bail!("say which: a name, -l SELECTOR or --all");
+            }
+            if names.is_empty() {
+                let found = values(&world, kind, Some(namespace));
+                let found = found.iter().filter(|object| selector.matches(object));
+                let names = found.filter_map(|object| object["metadata"]["name"].as_str());
+                keys.extend(names.map(|name| Key::new(kind, namespace, name)));
+            }
+            keys.extend(names.iter().map(|name| Key::new(kind, namespace, name)));
+        }
+    }
+    remove(connection, keys, ignore_missing)
+}
+
+fn remove(connection: &mut Connection, keys: Vec<Key>, ignore_missing: bool) -> Result<i32> {
+    let mut code = 0;
+    let mut lines = Vec::new();
+    {
+        let mut world = connection.mesh.world();
+        for key in keys {
+            let pod = (key.namespace.clone(), key.name.clone());
+            let known = world.objects.remove(&key).is_some();
+            let stopped = key.kind == Kind::Pod
+                && world.pods.get(&pod).map(|pod| pod.stop.send_replace(true)).is_some();
+            if key.kind == Kind::Namespace {
+                world.objects.retain(|other, _| other.namespace != key.name);
+            }
+            if known || stopped {
+                lines.push((true, format!("{} \"{}\" deleted", kind_word(key.kind), key.name)));
+            } else if !ignore_missing {
+                code = 1;
+                lines.push((false, format!("Error: {} \"{}\" not found", plural(key.kind), key.name)));
+            }
+        }
+    }
+    remember(&connection.mesh);
+    connection.mesh.wake();
+    for (good, line) in lines {
+        if good { connection.line(line)? } else { connection.problem(line)? }
+    }
+    Ok(code)
+}
+
+/// Changes objects that must be there; says so in one line each.
+fn change(
+    connection: &mut Connection,
+    which: &Which,
+    verb: &str,
+    mut edit: impl FnMut(&mut AnyObject) -> Result<()>,
+) -> Result<i32> {
+    let mut lines = Vec::new();
+    {
+        let mut world = connection.mesh.world();
+        for (kind, names) in kinds(which)? {
+            let namespace = which.namespace.as_deref().unwrap_or("default");
+            let namespace = if kind.is_namespaced() { namespace } else { "" };
+            for name in names {
+                let key = Key::new(kind, namespace, &name);
+                let Some(stored) = world.objects.get(&key) else {
+                    bail!("{} \"{name}\" not found", plural(kind));
+                };
+                let (mut object, manifest, own) =
+                    (stored.object.clone(), stored.manifest.clone(), stored.own);
+                edit(&mut object)?;
+                // What was read from a file is shown from there; a changed object is shown as it is now.
+                object.origin_mut().source = None;
+                world.objects.remove(&key);
+                world.restore(object, manifest, own);
+                lines.push(format!("{} {verb}", reference(&key)));
+            }
+        }
+    }
+    remember(&connection.mesh);
+    connection.mesh.wake();
+    for line in lines {
+        connection.line(line)?;
+    }
+    Ok(0)
+}
+
+pub(super) fn scale(connection: &mut Connection, which: &Which, replicas: i32) -> Result<i32> {
+    change(connection, which, "scaled", |object| {
+        match object {
+            AnyObject::Deployment(object) => object.spec.replicas = Some(replicas),
+            AnyObject::StatefulSet(object) => object.spec.replicas = Some(replicas),
+            AnyObject::ReplicaSet(object) => object.spec.replicas = Some(replicas),
+            other => bail!("a {} has no replicas to scale", other.kind()),
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn restart(connection: &mut Connection, which: &Which) -> Result<i32> {
+    let now = Time::now().to_string();
+    change(connection, which, "restarted", |object| {
+        let template = match object {
+            AnyObject::Deployment(object) => &mut object.spec.template,
+            AnyObject::StatefulSet(object) => &mut object.spec.template,
+            AnyObject::DaemonSet(object) => &mut object.spec.template,
+            other => bail!("a {} cannot be restarted", other.kind()),
+        };
+        template.metadata.annotations.insert("kubectl.kubernetes.io/restartedAt".to_owned(), now.clone());
+        Ok(())
+    })
+}
+
+pub(super) fn label(
+    connection: &mut Connection,
+    which: &Which,
+    changes: &[(String, Option<String>)],
+    annotations: bool,
+    overwrite: bool,
+) -> Result<i32> {
+    let verb = if annotations { "annotated" } else { "labeled" };
+    if which.kinds.iter().any(|word| Kind::from_word(word) == Some(Kind::Pod)) {
+        bail!("labels of a running pod cannot be changed here; change its Deployment");
+    }
+    change(connection, which, verb, |object| {
+        let meta = object.meta_mut();
+        let map: &mut BTreeMap<String, String> =
+            if annotations { &mut meta.annotations } else { &mut meta.labels };
+        for (key, value) in changes {
+            match value {
+                Some(value) => {
+                    if let Some(old) = map.get(key).filter(|old| *old != value && !overwrite) {
+                        bail!("{key} has the value {old} already, and --overwrite is not given");
+                    }
+                    map.insert(key.clone(), value.clone());
+                }
+                None => drop(map.remove(key)),
+            }
+        }
+        Ok(())
+    })
+}
