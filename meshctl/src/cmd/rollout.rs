@@ -54,7 +54,7 @@ impl Rollout {
                     };
                     let waiting = objects.iter().find(|object| {
                         let wanted = count(object, "/spec/replicas", 1);
-                        count(object, "/status/readyReplicas", 0) < wanted
+                        count(object, "/status/availableReplicas", 0) < wanted
                             || count(object, "/status/replicas", 0) > wanted
                     });
                     let Some(object) = waiting else {

@@ -187,6 +187,12 @@ fn single(wanted: &Wanted, pods: &[&PodRecord], steps: &mut Vec<Step>) {
     }
 }
 
+/// The version that a workload's pods should have.
+#[must_use]
+pub fn version_of(object: &AnyObject) -> Option<String> {
+    template_of(object).map(|template| hash(&template.metadata, &template.spec))
+}
+
 /// The template of a workload, for checks and for `rollout restart`.
 pub fn template_of(object: &AnyObject) -> Option<&PodTemplate> {
     match object {

@@ -15,7 +15,7 @@ use crate::local::input::Text;
 use crate::local::protocol::{Answer, Which};
 use crate::local::reconcile;
 use crate::local::services::{self, PodFacts};
-use crate::local::workloads::template_of;
+use crate::local::workloads::{template_of, version_of};
 use crate::local::world::{PodRecord, World};
 
 use super::server::Connection;
@@ -130,12 +130,15 @@ fn status(world: &World, object: &AnyObject, value: &mut Value) {
     let pods: Vec<&PodRecord> =
         world.pods.values().filter(|pod| pod.plan.owner == key && !pod.terminating()).collect();
     let ready = pods.iter().filter(|pod| pod.ready()).count();
+    let version = version_of(object);
+    let updated = pods.iter().filter(|pod| version.as_ref() == Some(&pod.plan.hash));
+    let (updated, available): (Vec<_>, Vec<_>) = updated.copied().partition(|pod| !pod.ready());
     let succeeded = pods.iter().filter(|pod| pod.over == Some(true)).count();
     value["status"] = json!({
         "replicas": pods.len(),
         "readyReplicas": ready,
-        "updatedReplicas": pods.len(),
-        "availableReplicas": ready,
+        "updatedReplicas": updated.len() + available.len(),
+        "availableReplicas": available.len(),
         "succeeded": succeeded,
     });
 }

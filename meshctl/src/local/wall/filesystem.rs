@@ -47,7 +47,9 @@ pub(super) fn build(mounts: &[Mount]) -> Result<()> {
     // Everything is picked up before the stage hides a part of the host.
     let host = clone_tree(Path::new("/"), true)?;
     let dev = clone_tree(Path::new("/dev"), false)?;
-    let ready = mounts.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+    let mut ready = mounts.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+    // Outer mount points before those inside them.
+    ready.sort_by_key(|mount| mount.target.components().count());
     let targets: BTreeSet<PathBuf> = ready.iter().map(|mount| mount.target.clone()).collect();
     let own = own_folders(&targets);
     let listing = listing(&own);
