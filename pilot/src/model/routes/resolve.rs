@@ -79,7 +79,6 @@ fn route_set(
             None => http.extend(delegated(world, object, index, findings)),
         }
     }
-    unreachable(object, &http, findings);
     let gateways = if spec.gateways.is_empty() {
         vec![GatewayRef::Mesh]
     } else {
@@ -136,23 +135,6 @@ fn delegated(
         note(findings, root, &path, Code::VirtualServiceIneffectiveMatch, text);
     }
     merged
-}
-
-/// Names every rule behind one that takes everything.
-fn unreachable(object: &Object<VirtualService>, rules: &[HttpRule], findings: &mut Findings) {
-    let anything = |m: &HttpMatch| {
-        HttpMatch { name: String::new(), source: Default::default(), stat_prefix: String::new(), ..m.clone() }
-            == HttpMatch::default()
-    };
-    let Some(end) = rules.iter().position(|r| r.matches.is_empty() || r.matches.iter().any(anything)) else {
-        return;
-    };
-    if rules.len() == object.spec.http.len() {
-        for index in end + 1..rules.len() {
-            let text = format!("rule {end} takes every request before this one");
-            note(findings, object, &format!("spec.http[{index}]"), Code::VirtualServiceUnreachableRule, text);
-        }
-    }
 }
 
 fn label_keys(sets: &[Hashed<RouteSet>]) -> Vec<String> {
