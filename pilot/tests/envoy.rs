@@ -19,7 +19,11 @@ fn inline(value: &mut Value, tables: &[Value]) {
     match value {
         Value::Object(map) => {
             if let Some(name) = map.get("rds").and_then(|rds| rds["route_config_name"].as_str()) {
-                let table = tables.iter().find(|t| t["name"] == name).unwrap_or_else(|| panic!("no table {name}")).clone();
+                let table = tables
+                    .iter()
+                    .find(|t| t["name"] == name)
+                    .unwrap_or_else(|| panic!("no table {name}"))
+                    .clone();
                 map.remove("rds");
                 map.insert("route_config".to_owned(), table);
             }
@@ -62,11 +66,14 @@ fn stock_envoy_accepts_every_golden() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut refused = Vec::new();
     for dir in fs::read_dir(&root).unwrap().map(|d| d.unwrap().path()).filter(|d| d.is_dir()) {
-        let defaults = fs::read_to_string(dir.join("_defaults.yaml")).or_else(|_| fs::read_to_string(root.join("_defaults.yaml"))).unwrap();
+        let defaults = fs::read_to_string(dir.join("_defaults.yaml"))
+            .or_else(|_| fs::read_to_string(root.join("_defaults.yaml")))
+            .unwrap();
         for file in fs::read_dir(&dir).unwrap().map(|f| f.unwrap().path()) {
             let text = fs::read_to_string(&file).unwrap();
             // Envoy reads files at once.
-            if file.ends_with("_defaults.yaml") || text.contains("\n# grpc\n") || text.contains("\n# files\n") {
+            if file.ends_with("_defaults.yaml") || text.contains("\n# grpc\n") || text.contains("\n# files\n")
+            {
                 continue;
             }
             let input = text.split_once("# Output\n").map_or(text.as_str(), |(input, _)| input);
@@ -74,9 +81,15 @@ fn stock_envoy_accepts_every_golden() {
             let proxy = text.lines().find_map(|l| l.strip_prefix("# proxy: ")).unwrap_or("productpage-v1");
             let mut node = paper.node(proxy.trim()).unwrap();
             node.extensions.clear();
-            let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.json", file.file_stem().unwrap().to_str().unwrap()));
-            fs::write(&out, serde_json::to_vec_pretty(&bootstrap(&paper.dump(&node, false))).unwrap()).unwrap();
-            let result = Command::new(&envoy).args(["--mode", "validate", "-l", "warn", "-c"]).arg(&out).output().unwrap();
+            let out = Path::new(env!("CARGO_TARGET_TMPDIR"))
+                .join(format!("{}.json", file.file_stem().unwrap().to_str().unwrap()));
+            fs::write(&out, serde_json::to_vec_pretty(&bootstrap(&paper.dump(&node, false))).unwrap())
+                .unwrap();
+            let result = Command::new(&envoy)
+                .args(["--mode", "validate", "-l", "warn", "-c"])
+                .arg(&out)
+                .output()
+                .unwrap();
             if !result.status.success() {
                 refused.push(format!("{}:\n{}", file.display(), String::from_utf8_lossy(&result.stderr)));
             }
