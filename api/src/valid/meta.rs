@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{At, label_name};
+use super::At;
 use crate::finding::Code;
 use crate::kind::{Family, Kind};
 use crate::meta::Meta;
@@ -74,4 +74,9 @@ fn is_qualified(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.len() <= 63 && text.chars().all(inner) && edge(text.chars().next()) && edge(text.chars().last())
+}
+
+/// Whether names of a kind must be a single DNS label.
+fn label_name(kind: Kind) -> bool {
+    matches!(kind, Kind::Service | Kind::Namespace)
 }
