@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use envoy_types::pb::google::protobuf::Struct;
@@ -20,6 +21,20 @@ use tonic_prost::ProstCodec;
 pub const CREATE_CERTIFICATE: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 /// Full name of the service.
 pub const SERVICE: &str = "istio.v1.auth.IstioCertificateService";
+
+/// When to renew a certificate: after `ratio` of its life (Istio's `SECRET_GRACE_PERIOD_RATIO`, 0.5), moved by up to
+/// `jitter` of its life either way (`SECRET_GRACE_PERIOD_RATIO_JITTER`, 0.01), so that a mesh that was started at once
+/// does not renew at once. `random` is in 0..1.
+pub fn renew_at(
+    not_before: SystemTime,
+    not_after: SystemTime,
+    (ratio, jitter): (f64, f64),
+    random: f64,
+) -> SystemTime {
+    let life = not_after.duration_since(not_before).unwrap_or_default();
+    let part = ratio + jitter * (2.0 * random - 1.0);
+    not_before + life.mul_f64(part.clamp(0.0, 1.0))
+}
 
 /// What a workload asks for.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -163,5 +178,22 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let server = self.clone();
         Box::pin(async move { Ok(server.answer(request).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn renewal_is_at_half_life_give_or_take() {
+        let start = SystemTime::UNIX_EPOCH;
+        let at = |random| renew_at(start, start + Duration::from_secs(1000), (0.5, 0.01), random);
+        assert_eq!(at(0.5), start + Duration::from_secs(500));
+        assert_eq!(at(0.0), start + Duration::from_secs(490));
+        assert_eq!(at(1.0), start + Duration::from_secs(510));
+        // Not after before: at once.
+        assert_eq!(renew_at(start, start - Duration::from_secs(1), (0.5, 0.0), 0.0), start);
     }
 }
