@@ -23,6 +23,7 @@ pub mod io;
 pub mod listen;
 pub mod observe;
 pub mod pool;
+pub mod rehearse;
 pub mod router;
 pub mod settings;
 pub mod tcp;

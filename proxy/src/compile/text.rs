@@ -18,14 +18,21 @@ pub(super) fn regex(matcher: &matcher::RegexMatcher) -> Lower<Regex> {
 
 fn full_match(pattern: &str) -> Lower<Regex> {
     let built = regex::bytes::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(REGEX_LIMIT).build();
-    built.map_err(|error| Refusal::new(format!("{pattern:?} does not compile: {error}")))
+    built.map_err(|error| bad_pattern(pattern, &error))
+}
+
+/// The parser explains itself over several lines, the last of which says it.
+fn bad_pattern(pattern: &str, error: &regex::Error) -> Refusal {
+    let text = error.to_string();
+    let reason = text.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    Refusal::new(format!("{pattern:?} does not compile: {reason}"))
 }
 
 /// Pattern and substitution of a rewrite, in Rust's syntax.
 pub(super) fn substitution(value: matcher::RegexMatchAndSubstitute) -> Lower<(regex::Regex, String)> {
     let pattern = value.pattern.map(|pattern| pattern.regex).unwrap_or_default();
     let built = regex::RegexBuilder::new(&pattern).size_limit(REGEX_LIMIT).build();
-    let regex = built.map_err(|error| Refusal::new(format!("{pattern:?} does not compile: {error}"))).at("pattern.regex")?;
+    let regex = built.map_err(|error| bad_pattern(&pattern, &error)).at("pattern.regex")?;
     let with = references(&value.substitution).at("substitution")?;
     let groups = regex.captures_len();
     if let Some(high) = highest_reference(&value.substitution).filter(|high| *high >= groups) {
