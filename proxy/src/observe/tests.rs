@@ -52,6 +52,7 @@ pub(super) fn facts() -> Facts {
         response_headers,
         trailers: HeaderMap::new(),
         rule: None,
+        operation: None,
         cluster: None,
         endpoint: None,
         upstream: Some(address("10.0.0.1:9080")),

@@ -262,6 +262,7 @@ impl Store {
                 return true;
             }
             Part::Route(part) => {
+                self.slots.route(&name);
                 self.routes.insert(name.clone(), *part);
                 tables.insert(name);
             }
@@ -337,6 +338,8 @@ impl Store {
                 refresh(&cluster, self.assignment_of(&cluster.settings.discovery, inline.as_ref()));
             }
         }
+        // Routes that choose by header, telemetry and admin name clusters that no route mentions.
+        self.slots.cluster(&name);
         self.keys.insert(name.clone(), connection_key);
         self.parts.clusters.insert(name, cluster);
     }

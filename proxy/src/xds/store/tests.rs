@@ -110,9 +110,9 @@ fn a_bad_version_leaves_the_good_one_and_its_neighbours() {
 fn one_virtual_host_changes_one_table() {
     let (mut store, live) = store();
     let route = |name: &str| {
-        yaml(Kind::Route, name, &format!("{{name: {name}, vhds: {{config_source: {{ads: {{}}}}}}, virtual_hosts: [{{name: rest, domains: ['*']}}]}}"))
+        yaml(Kind::Route, name, &format!("{{name: \"{name}\", vhds: {{config_source: {{ads: {{}}}}}}, virtual_hosts: [{{name: rest, domains: ['*']}}]}}"))
     };
-    let host = |full: &str, domain: &str| yaml(Kind::VirtualHost, full, &format!("{{name: {full}, domains: [{domain}]}}"));
+    let host = |full: &str, domain: &str| yaml(Kind::VirtualHost, full, &format!("{{name: \"{full}\", domains: [{domain}]}}"));
     // Hosts may come before their table.
     add(&mut store, vec![host("80/a", "a"), host("80/b", "b"), host("801/c", "c")]);
     assert!(live.load().routes.is_empty());
