@@ -70,10 +70,10 @@ fn fields(desc: &MessageDescriptor, map: &Map<String, Json>, path: &str) -> Resu
         if json.is_null() && !is_null_value {
             continue;
         }
-        if let Some(oneof) = field.containing_oneof() {
-            if let Some(other) = oneof.fields().find(|other| *other != field && out.has_field(other)) {
-                return Err(Mismatch::new(&here, format!("excludes {}", other.name())));
-            }
+        if let Some(oneof) = field.containing_oneof()
+            && let Some(other) = oneof.fields().find(|other| *other != field && out.has_field(other))
+        {
+            return Err(Mismatch::new(&here, format!("excludes {}", other.name())));
         }
         let value = field_value(&field, json, &here)?;
         out.set_field(&field, value);

@@ -55,10 +55,10 @@ fn opaque(type_url: &str, bytes: &[u8]) -> Json {
 
 fn message_json(message: &DynamicMessage, style: Style, hide: bool) -> Json {
     let desc = message.descriptor();
-    if desc.package_name() == "google.protobuf" {
-        if let Some(json) = well_known(message, &desc, style, hide) {
-            return json;
-        }
+    if desc.package_name() == "google.protobuf"
+        && let Some(json) = well_known(message, &desc, style, hide)
+    {
+        return json;
     }
     let mut map = Map::new();
     for (field, value) in message.fields() {
