@@ -218,10 +218,11 @@ async fn the_root_stays_over_a_restart_and_keeps_its_key_when_renewed() {
     let roots = bench.citadel.authority.load().roots().to_owned();
     let (again, found) = load_or_create(&bench.dir.0, &RootPolicy::default(), bench.clock.now()).unwrap();
     assert_eq!((found, again.roots()), (Found::Loaded, roots.as_str()));
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(bench.dir.0.join("ca-key.pem")).unwrap().permissions(),
-    );
-    assert_eq!(mode & 0o777, 0o600);
+    for (file, mode) in [("ca-key.pem", 0o600), ("root-cert.pem", 0o644)] {
+        let found = std::fs::metadata(bench.dir.0.join(file)).unwrap().permissions();
+        // Without what the umask takes away.
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&found) & 0o777 & !mode, 0, "{file}");
+    }
 
     // A leaf of the old root is good under the renewed one.
     let leaf_of_old = leaf(&bench.ask(csr(), 60, &bench.token(AUDIENCE)).await.unwrap());

@@ -96,11 +96,15 @@ pub fn renew_root(
 
 /// Writes a file that only its owner may read, whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace(path, bytes, 0o600)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)
@@ -108,7 +112,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
     let path = dir.join(name);
-    write_private(&path, bytes).map_err(|e| format!("{} cannot be written: {e}", path.display()))
+    // Certificates are for everybody.
+    let mode = if name == ISTIO[0] { 0o600 } else { 0o644 };
+    replace(&path, bytes, mode).map_err(|e| format!("{} cannot be written: {e}", path.display()))
 }
 
 fn read(dir: &Path, name: &str) -> Result<Option<String>, String> {
