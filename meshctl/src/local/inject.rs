@@ -130,6 +130,7 @@ fn proxy_config(meta: &Meta, default: &Value) -> Value {
             config.extend(own);
         }
     }
+    config.entry("discoveryAddress").or_insert_with(|| json!("istiod.istio-system.svc:15012"));
     Value::Object(config)
 }
 

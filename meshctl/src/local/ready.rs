@@ -21,6 +21,8 @@ use super::world::{State, World};
 
 /// How long pods may take before `up` stops to wait for them.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A container that was started again so often does not become ready by itself.
+const HOPELESS: u32 = 5;
 /// How long the first route may take after that.
 const ROUTE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -68,17 +70,23 @@ fn all_ready(world: &World) -> bool {
     !pending && unready(world).is_empty() && (!any || !world.pods.is_empty())
 }
 
+/// Whether some container has failed so often that waiting for it is vain.
+fn hopeless(world: &World) -> bool {
+    world.pods.values().any(|pod| pod.containers.values().any(|c| !c.ready && c.restarts >= HOPELESS))
+}
+
 /// Waits until the mesh is ready.
 pub async fn wait(mesh: &Arc<Mesh>) -> Outcome {
     let mut changes = mesh.changes();
     let ready = async {
         while !all_ready(&mesh.world()) {
-            if changes.changed().await.is_err() {
-                return;
+            if hopeless(&mesh.world()) || changes.changed().await.is_err() {
+                return false;
             }
         }
+        true
     };
-    if tokio::time::timeout(PATIENCE, ready).await.is_err() {
+    if !tokio::time::timeout(PATIENCE, ready).await.unwrap_or(false) {
         return Outcome { ready: false, problems: unready(&mesh.world()), answered: None };
     }
     let Some(route) = first_route(mesh) else { return Outcome { ready: true, ..Outcome::default() } };

@@ -94,7 +94,7 @@ fn detach(options: &Options, paths: &Paths) -> Result<i32> {
     let started = since_epoch();
     let mut command = Command::new(std::env::current_exe()?);
     command.args(std::env::args_os().skip(1).filter(|word| word != "-d" && word != "--detach"));
-    command.args(["--background", "--plain"]).env(STARTED, started.as_nanos().to_string());
+    command.arg("--background").env(STARTED, started.as_nanos().to_string());
     let mut child = command
         .stdin(if options.files.iter().any(|file| file == "-") { Stdio::inherit() } else { Stdio::null() })
         .stdout(file.try_clone()?)
@@ -149,7 +149,7 @@ async fn live(options: &Options, paths: Paths, texts: Vec<Text>, broker: Broker)
     let mesh = Mesh::start(paths, Path::new("/proc/self/exe"), broker).await?;
     apply::install(&mesh);
     let outcome = apply::apply(&mesh, &texts, &options.namespace, Mode::Apply);
-    let mut screen = Screen::new(Arc::clone(&mesh), options.plain);
+    let mut screen = Screen::new(Arc::clone(&mesh), options.plain || options.way == Way::Background);
     for finding in outcome.findings.iter().filter(|finding| finding.severity != api::Severity::Info) {
         screen.say(&finding.to_string());
     }
