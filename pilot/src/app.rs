@@ -41,7 +41,7 @@ async fn run(settings: Settings) -> Result<()> {
     let metrics = Metrics::new();
     let ready = Ready::new();
     let published = ready.block("configuration");
-    let authority = Arc::new(Authority::open(&settings)?);
+    let authority = Authority::open(&settings, &metrics, &watch)?;
     let (batches, mut received) = mpsc::channel(16);
     let watching = base::task::spawn("source", source::watch(settings.config_dir.clone(), batches));
     let Some(first) = received.recv().await else {
@@ -73,18 +73,22 @@ async fn run(settings: Settings) -> Result<()> {
 async fn start(
     settings: &Settings,
     hub: &Arc<Hub>,
-    authority: &Arc<Authority>,
+    authority: &Authority,
     debug: &Debug,
     watch: &Watch,
 ) -> Result<()> {
     let plain = listen(settings.grpc, "--grpcAddr").await?;
+    let secure = listen(settings.secure_grpc, "--secureGRPCAddr").await?;
     let routes = Arc::new(debug::routes(debug));
     for (address, flag) in [(settings.http, "--httpAddr"), (settings.monitoring, "--monitoringAddr")] {
         let listener = listen(address, flag).await?;
         base::task::spawn("debug", base::admin::serve(listener, routes.clone(), watch.clone()));
     }
-    let ca: Arc<dyn push::Ca> = authority.clone();
+    let ca: Arc<dyn push::Ca> = Arc::new(authority.clone());
     base::task::spawn("xds plain", push::serve_plain(plain, hub.clone(), ca.clone(), watch.clone()));
+    let tls = authority.clone();
+    let acceptor = move || tls.acceptor();
+    base::task::spawn("xds tls", push::serve_tls(secure, hub.clone(), ca, acceptor, watch.clone()));
     Ok(())
 }
 

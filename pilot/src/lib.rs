@@ -15,6 +15,5 @@ pub mod offline;
 pub mod push;
 pub mod settings;
 pub mod source;
-mod tls;
 pub mod world;
 pub mod xds;

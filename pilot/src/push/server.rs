@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::drain::Watch;
+use citadel::Peer;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -24,11 +25,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The embedded CA's door.
 pub trait Ca: Send + Sync + 'static {
-    /// Answers one gRPC request of the CA's service. `identity` is that of the caller's certificate, if it showed one.
+    /// Answers one gRPC request of the CA's service. `peer` has the certificates that the caller has shown.
     fn call(
-        self: Arc<Self>,
+        &self,
         request: Request<Incoming>,
-        identity: Option<SpiffeId>,
+        peer: Peer,
     ) -> std::pin::Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 }
 
@@ -46,7 +47,8 @@ pub async fn serve_plain(listener: TcpListener, hub: Arc<Hub>, ca: Arc<dyn Ca>, 
     let shared = Shared { hub, ca, drain };
     accept(listener, shared.drain.clone(), move |stream, peer| {
         let shared = shared.clone();
-        async move { http2(stream, Arrival { peer: Some(peer), identity: None }, shared).await }
+        let who = Peer { address: Some(peer), ..Peer::default() };
+        async move { http2(stream, Arrival { peer: Some(peer), identity: None }, who, shared).await }
     })
     .await;
 }
@@ -71,17 +73,20 @@ pub async fn serve_tls(
                 }
                 Err(_) => return,
             };
-            let identity = identity(&stream);
-            http2(stream, Arrival { peer: Some(peer), identity }, shared).await;
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+            let identity = certificates.first().and_then(identity);
+            let who = Peer { certificates: certificates.into(), address: Some(peer) };
+            http2(stream, Arrival { peer: Some(peer), identity }, who, shared).await;
         }
     })
     .await;
 }
 
-/// The SPIFFE id of the client's certificate, which the handshake has verified.
-fn identity(stream: &tokio_rustls::server::TlsStream<tokio::net::TcpStream>) -> Option<SpiffeId> {
-    let leaf = stream.get_ref().1.peer_certificates()?.first()?;
-    crate::tls::spiffe_id(leaf)
+/// The SPIFFE id of the client's certificate, whose chain the handshake has verified.
+fn identity(leaf: &rustls::pki_types::CertificateDer<'static>) -> Option<SpiffeId> {
+    citadel::attest::uri_of(leaf)
+        .inspect_err(|reason| tracing::info!(reason, "a certificate without identity"))
+        .ok()
 }
 
 async fn accept<F>(
@@ -114,14 +119,14 @@ async fn accept<F>(
     }
 }
 
-async fn http2<I>(io: I, arrival: Arrival, shared: Shared)
+async fn http2<I>(io: I, arrival: Arrival, who: Peer, shared: Shared)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut immediate = shared.drain.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (shared, arrival) = (shared.clone(), arrival.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(request, arrival, shared).await) }
+        let (shared, arrival, who) = (shared.clone(), arrival.clone(), who.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(request, arrival, who, shared).await) }
     });
     let connection = transport::http2().serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection);
@@ -133,9 +138,9 @@ where
     }
 }
 
-async fn answer(request: Request<Incoming>, arrival: Arrival, shared: Shared) -> Response<Body> {
+async fn answer(request: Request<Incoming>, arrival: Arrival, who: Peer, shared: Shared) -> Response<Body> {
     if Protocol::of_path(request.uri().path()).is_none() {
-        return shared.ca.call(request, arrival.identity).await;
+        return shared.ca.call(request, who).await;
     }
     match transport::accept(request, &shared.hub.identifier) {
         Err(refused) => *refused,
