@@ -1,1 +1,64 @@
-fn main() {}
+//! `proxy`: the data-plane proxy, beside a workload or as a gateway.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use base::telemetry;
+use proxy::settings::{Command, Flags, HELP, Settings, VERSION, parse};
+use proxy::{app, ask};
+
+fn main() -> ExitCode {
+    proxy::tls::install();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flags = match parse(&arguments) {
+        Ok(flags) => flags,
+        Err(error) => {
+            eprintln!("proxy: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("proxy: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> anyhow::Result<()> {
+    match &flags.command {
+        Command::Help => {
+            print!("{HELP}");
+            return Ok(());
+        }
+        Command::Version => {
+            println!("proxy {VERSION}");
+            return Ok(());
+        }
+        Command::Request { port, method, path, body } => return ask::request(*port, method, path, body),
+        Command::Wait { url, timeout, period } => return ask::wait(url, *timeout, *period),
+        Command::Serve | Command::Validate | Command::Agent { .. } => {}
+    }
+    let mut environment = base::settings::Settings::from_env();
+    let settings = Settings::read(flags, &mut environment, Path::new("/"))?;
+    environment.finish()?;
+    if flags.command == Command::Validate {
+        if let proxy::settings::Source::Bootstrap(bootstrap) = &settings.source {
+            app::validate(bootstrap)?;
+        }
+        println!("configuration OK");
+        return Ok(());
+    }
+    let options = telemetry::Options {
+        levels: flags.log_levels(),
+        json: flags.is_set("log_as_json"),
+        own_crates: &["proxy"],
+    };
+    let levels = telemetry::init(&options).context("log level")?;
+    if !flags.ignored.is_empty() {
+        tracing::info!(flags = flags.ignored.join(" "), "these flags have no meaning here");
+    }
+    app::run(settings, app::Extras { levels: Some(levels), ..app::Extras::default() })
+}

@@ -125,11 +125,19 @@ fn listener_of<'a>(config: &'a Config, call: &Call) -> Option<&'a Arc<Listener>>
 }
 
 fn targets(config: &Config, tcp: &TcpChain) -> Vec<(Arc<str>, u32, bool)> {
-    let name = |slot: crate::config::ClusterSlot| config.cluster_names.get(slot.0 as usize).cloned().unwrap_or_default();
+    let name = |slot: crate::config::ClusterSlot| {
+        config.cluster_names.get(slot.0 as usize).cloned().unwrap_or_default()
+    };
     tcp.targets.iter().map(|(slot, weight)| (name(*slot), *weight, config.cluster(*slot).is_some())).collect()
 }
 
-fn request(config: &Config, http: &HttpChain, listener: &Listener, call: &Call, dice: &mut Dice) -> HttpOutcome {
+fn request(
+    config: &Config,
+    http: &HttpChain,
+    listener: &Listener,
+    call: &Call,
+    dice: &mut Dice,
+) -> HttpOutcome {
     let conn = Conn {
         id: 0,
         peer: call.source,
@@ -212,7 +220,9 @@ impl HttpOutcome {
     fn verdict(&self) -> String {
         match self.steps.last() {
             Some(Step::Abort { status, grpc: None }) => return format!("abort {}", status.as_u16()),
-            Some(Step::Abort { status, grpc: Some(code) }) => return format!("abort {} grpc {code}", status.as_u16()),
+            Some(Step::Abort { status, grpc: Some(code) }) => {
+                return format!("abort {} grpc {code}", status.as_u16());
+            }
             Some(Step::Preflight(_)) => return "answer preflight".into(),
             Some(Step::Delay(_)) | None => {}
         }
@@ -233,7 +243,9 @@ impl HttpOutcome {
 impl fmt::Display for Rehearsal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.verdict())?;
-        let named = |name: &Option<Arc<str>>| name.as_deref().filter(|name| !name.is_empty()).unwrap_or("-").to_owned();
+        let named = |name: &Option<Arc<str>>| {
+            name.as_deref().filter(|name| !name.is_empty()).unwrap_or("-").to_owned()
+        };
         write!(f, "  listener {}", named(&self.listener))?;
         if self.chain.as_deref().is_some_and(|chain| !chain.is_empty()) {
             write!(f, ", chain {}", named(&self.chain))?;
@@ -313,7 +325,9 @@ fn write_settings(f: &mut fmt::Formatter<'_>, to: &ForwardTo) -> fmt::Result {
 }
 
 fn write_headers(f: &mut fmt::Formatter<'_>, start: &str, headers: &HeaderMap) -> fmt::Result {
-    headers.iter().try_for_each(|(name, value)| writeln!(f, "{start}{name}: {}", value.to_str().unwrap_or("?")))
+    headers
+        .iter()
+        .try_for_each(|(name, value)| writeln!(f, "{start}{name}: {}", value.to_str().unwrap_or("?")))
 }
 
 fn write_changes(f: &mut fmt::Formatter<'_>, before: &HeaderMap, after: &HeaderMap) -> fmt::Result {

@@ -29,10 +29,12 @@ fn every_file() {
         let text = std::fs::read_to_string(&path).unwrap();
         let (input, expected) = text.split_once(MARK).unwrap_or((&text, ""));
         let output = run(input);
-        let expected: String = expected.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(""))).collect();
+        let expected: String =
+            expected.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(""))).collect();
         if output != expected {
             if std::env::var_os("BLESS").is_some() {
-                let lines: String = output.lines().map(|line| format!("# {line}\n").replace("# \n", "#\n")).collect();
+                let lines: String =
+                    output.lines().map(|line| format!("# {line}\n").replace("# \n", "#\n")).collect();
                 std::fs::write(&path, format!("{input}{MARK}{lines}")).unwrap();
             } else {
                 wrong.push(format!("{}\n--- expected\n{expected}--- is\n{output}", path.display()));
@@ -57,7 +59,15 @@ fn run(input: &str) -> String {
         let (title, parsed) = parse(call);
         let times = call["times"].as_u64().unwrap_or(1);
         if times == 1 {
-            out.push(format!("{title}\n  {}", rehearse(&config, &parsed, &mut Dice::new(1)).to_string().replace('\n', "\n  ").trim_end()) + "\n");
+            out.push(
+                format!(
+                    "{title}\n  {}",
+                    rehearse(&config, &parsed, &mut Dice::new(1))
+                        .to_string()
+                        .replace('\n', "\n  ")
+                        .trim_end()
+                ) + "\n",
+            );
             continue;
         }
         let mut dice = Dice::new(1);
@@ -73,11 +83,14 @@ fn run(input: &str) -> String {
 
 fn resource(json: &Value) -> Resource {
     let url = json["@type"].as_str().unwrap();
-    let kind = Kind::from_type_url(url).or_else(|| Kind::from_short(url)).unwrap_or_else(|| panic!("{url} is no kind"));
+    let kind = Kind::from_type_url(url)
+        .or_else(|| Kind::from_short(url))
+        .unwrap_or_else(|| panic!("{url} is no kind"));
     let mut json = json.clone();
     json.as_object_mut().unwrap().remove("@type");
     let name = ["name", "cluster_name"].iter().find_map(|key| json[*key].as_str()).unwrap().to_owned();
-    let bytes = wire::reflect::from_json(kind.message_name(), &json).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let bytes = wire::reflect::from_json(kind.message_name(), &json)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     let hash = wire::resource::hash128(&bytes);
     Resource::encoded(kind, name, bytes, hash)
 }

@@ -71,8 +71,13 @@ impl DnsTable {
     {
         loop {
             let now = Instant::now();
-            let due: Vec<Entry> =
-                self.clusters.lock().values().filter(|entry| entry.due.is_none_or(|due| due <= now)).cloned().collect();
+            let due: Vec<Entry> = self
+                .clusters
+                .lock()
+                .values()
+                .filter(|entry| entry.due.is_none_or(|due| due <= now))
+                .cloned()
+                .collect();
             futures_util::future::join_all(due.into_iter().map(|entry| self.resolve(entry, &lookup))).await;
             let next = self.clusters.lock().values().map(|entry| entry.due.unwrap_or(now)).min();
             match next {
@@ -158,7 +163,10 @@ impl Entry {
 
     fn publish(&self) {
         let previous = self.cluster.endpoints.load();
-        publish(&self.cluster, endpoint_set(&self.assignment, &self.cluster.settings, &previous, &self.resolved));
+        publish(
+            &self.cluster,
+            endpoint_set(&self.assignment, &self.cluster.settings, &previous, &self.resolved),
+        );
     }
 }
 

@@ -51,17 +51,23 @@ fn access_log(mut log: log::AccessLog) -> Lower<AccessLog> {
         }
         "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog" => {
             let config: stream::StdoutAccessLog = unpack(&any).at("typed_config")?;
-            let stream::stdout_access_log::AccessLogFormat::LogFormat(format) = match config.access_log_format {
+            let stream::stdout_access_log::AccessLogFormat::LogFormat(format) = match config.access_log_format
+            {
                 Some(format) => format,
-                None => stream::stdout_access_log::AccessLogFormat::LogFormat(text_format(DEFAULT.to_owned())),
+                None => {
+                    stream::stdout_access_log::AccessLogFormat::LogFormat(text_format(DEFAULT.to_owned()))
+                }
             };
             ("/dev/stdout".into(), Some(format))
         }
         "envoy.extensions.access_loggers.stream.v3.StderrAccessLog" => {
             let config: stream::StderrAccessLog = unpack(&any).at("typed_config")?;
-            let stream::stderr_access_log::AccessLogFormat::LogFormat(format) = match config.access_log_format {
+            let stream::stderr_access_log::AccessLogFormat::LogFormat(format) = match config.access_log_format
+            {
                 Some(format) => format,
-                None => stream::stderr_access_log::AccessLogFormat::LogFormat(text_format(DEFAULT.to_owned())),
+                None => {
+                    stream::stderr_access_log::AccessLogFormat::LogFormat(text_format(DEFAULT.to_owned()))
+                }
             };
             ("/dev/stderr".into(), Some(format))
         }

@@ -9,12 +9,15 @@ use wire::pb::envoy::config::route::v3 as route;
 
 use super::filter::overlay;
 use super::headers::{operations, take_lists};
-use super::read::{At, Lower, Refusal, done, duration, duration_or, flag, harmless, refuse, runtime_parts, text};
+use super::read::{
+    At, Lower, Refusal, done, duration, duration_or, flag, harmless, refuse, runtime_parts, text,
+};
 use super::retry::retry_policy;
 use super::slots::Slots;
 use super::text::{header_name, substitution};
 use crate::config::{
-    Action, Forward, HashPolicy, HostRewrite, Mirror, PathRewrite, Redirect, RetryPolicy, Rewrite, Split, Target,
+    Action, Forward, HashPolicy, HostRewrite, Mirror, PathRewrite, Redirect, RetryPolicy, Rewrite, Split,
+    Target,
 };
 
 /// What actions take from the places around them.
@@ -24,7 +27,11 @@ pub(super) struct ActionContext {
     pub(super) retry: Option<Arc<RetryPolicy>>,
 }
 
-pub(super) fn action(action: route::route::Action, context: &ActionContext, slots: &mut Slots) -> Lower<Action> {
+pub(super) fn action(
+    action: route::route::Action,
+    context: &ActionContext,
+    slots: &mut Slots,
+) -> Lower<Action> {
     use route::route::Action as A;
     match action {
         A::Route(one) => Ok(Action::Forward(Arc::new(forward(one, context, slots).at("route")?))),
@@ -32,7 +39,9 @@ pub(super) fn action(action: route::route::Action, context: &ActionContext, slot
         A::DirectResponse(one) => respond(one, context.max_body).at("direct_response"),
         A::FilterAction(_) => refuse("filter_action", "not supported by this proxy"),
         // What a gRPC server does with its own requests; as a proxy there is nothing to forward to.
-        A::NonForwardingAction(_) => Ok(Action::Respond { status: StatusCode::NOT_FOUND, body: bytes::Bytes::new() }),
+        A::NonForwardingAction(_) => {
+            Ok(Action::Respond { status: StatusCode::NOT_FOUND, body: bytes::Bytes::new() })
+        }
     }
 }
 
@@ -55,7 +64,9 @@ fn respond(mut one: route::DirectResponseAction, max_body: u32) -> Lower<Action>
 }
 
 fn redirect(mut one: route::RedirectAction) -> Lower<Redirect> {
-    use route::redirect_action::{PathRewriteSpecifier as P, RedirectResponseCode as C, SchemeRewriteSpecifier as S};
+    use route::redirect_action::{
+        PathRewriteSpecifier as P, RedirectResponseCode as C, SchemeRewriteSpecifier as S,
+    };
     let status = match one.response_code() {
         C::MovedPermanently => StatusCode::MOVED_PERMANENTLY,
         C::Found => StatusCode::FOUND,
@@ -103,9 +114,13 @@ fn forward(mut one: route::RouteAction, context: &ActionContext, slots: &mut Slo
         None => return refuse("cluster_specifier", "a route needs a cluster"),
     };
     let cluster_not_found = match one.cluster_not_found_response_code() {
-        route::route_action::ClusterNotFoundResponseCode::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        route::route_action::ClusterNotFoundResponseCode::ServiceUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         route::route_action::ClusterNotFoundResponseCode::NotFound => StatusCode::NOT_FOUND,
-        route::route_action::ClusterNotFoundResponseCode::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        route::route_action::ClusterNotFoundResponseCode::InternalServerError => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     };
     one.cluster_not_found_response_code = 0;
     let rewrite = rewrite(&mut one)?;
@@ -163,7 +178,8 @@ fn weighted(mut clusters: route::WeightedCluster, slots: &mut Slots) -> Lower<Ta
     // The sum is taken from the weights; runtime keys could only override them.
     harmless!(clusters; total_weight, runtime_key_prefix);
     let list = std::mem::take(&mut clusters.clusters).into_iter().enumerate();
-    let splits = list.map(|(index, one)| split(one, slots).item("clusters", index)).collect::<Lower<Vec<_>>>()?;
+    let splits =
+        list.map(|(index, one)| split(one, slots).item("clusters", index)).collect::<Lower<Vec<_>>>()?;
     done(&clusters)?;
     let total = splits.iter().try_fold(0_u32, |sum, split| sum.checked_add(split.weight));
     match total {
@@ -177,7 +193,9 @@ fn split(mut one: route::weighted_cluster::ClusterWeight, slots: &mut Slots) -> 
     let overlay = overlay(std::mem::take(&mut one.typed_per_filter_config))?;
     let host_rewrite = match one.host_rewrite_specifier.take() {
         None => None,
-        Some(route::weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(text(host)),
+        Some(route::weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host)) => {
+            Some(text(host))
+        }
     };
     let name = std::mem::take(&mut one.name);
     let split = Split {
@@ -202,8 +220,12 @@ fn rewrite(one: &mut route::RouteAction) -> Lower<Rewrite> {
         Some(H::HostRewriteLiteral(host)) => HostRewrite::Literal(text(host)),
         Some(H::AutoHostRewrite(auto)) if auto.value => HostRewrite::Auto,
         Some(H::AutoHostRewrite(_)) => HostRewrite::Keep,
-        Some(H::HostRewriteHeader(name)) => HostRewrite::Header(header_name(&name).at("host_rewrite_header")?),
-        Some(H::HostRewritePathRegex(_)) => return refuse("host_rewrite_path_regex", "not supported by this proxy"),
+        Some(H::HostRewriteHeader(name)) => {
+            HostRewrite::Header(header_name(&name).at("host_rewrite_header")?)
+        }
+        Some(H::HostRewritePathRegex(_)) => {
+            return refuse("host_rewrite_path_regex", "not supported by this proxy");
+        }
         Some(H::HostRewrite(_)) => return refuse("host_rewrite", "not supported by this proxy"),
     };
     let prefix = std::mem::take(&mut one.prefix_rewrite);

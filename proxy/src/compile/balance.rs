@@ -38,7 +38,9 @@ pub(super) fn balance(one: &mut cluster::Cluster) -> Lower<Balancing> {
         (P::RingHash, config) => ring(config)?,
         (P::Maglev, config) => maglev(config)?,
         (P::ClusterProvided, None) => Balance::Provided,
-        (P::LoadBalancingPolicyConfig, _) => return refuse("load_balancing_policy", "not supported by this proxy"),
+        (P::LoadBalancingPolicyConfig, _) => {
+            return refuse("load_balancing_policy", "not supported by this proxy");
+        }
         (_, Some(_)) => return refuse("lb_config", "does not fit lb_policy"),
     };
     let mut common = one.common_lb_config.take().unwrap_or_default();
@@ -47,7 +49,9 @@ pub(super) fn balance(one: &mut cluster::Cluster) -> Lower<Balancing> {
     let panic = common.healthy_panic_threshold.take().map_or(50.0, |percent| percent.value);
     let locality_weighted = match common.locality_config_specifier.take() {
         None => false,
-        Some(cluster::cluster::common_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => true,
+        Some(cluster::cluster::common_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => {
+            true
+        }
         Some(cluster::cluster::common_lb_config::LocalityConfigSpecifier::ZoneAwareLbConfig(zone)) => {
             // Zone awareness needs to know one's own cluster, which nothing here does; without, it has no effect.
             done(&zone).at("common_lb_config.zone_aware_lb_config")?;
@@ -120,7 +124,9 @@ pub(super) fn outliers(mut one: cluster::OutlierDetection) -> Lower<OutlierSetti
     // There is no active health check that could bring an endpoint back.
     harmless!(one; successful_active_health_check_uneject_host);
     // Kinds that are switched off need no settings.
-    let off = |value: &mut Option<wire::pb::google::protobuf::UInt32Value>, otherwise: u32| number(value.take(), otherwise) == 0;
+    let off = |value: &mut Option<wire::pb::google::protobuf::UInt32Value>, otherwise: u32| {
+        number(value.take(), otherwise) == 0
+    };
     if !off(&mut one.enforcing_success_rate, 100) {
         return refuse("enforcing_success_rate", "ejection by success rate is not supported: set it to 0");
     }
@@ -129,14 +135,21 @@ pub(super) fn outliers(mut one: cluster::OutlierDetection) -> Lower<OutlierSetti
         return refuse("enforcing_failure_percentage", "ejection by failure percentage is not supported");
     }
     if !off(&mut one.enforcing_failure_percentage_local_origin, 0) {
-        return refuse("enforcing_failure_percentage_local_origin", "ejection by failure percentage is not supported");
+        return refuse(
+            "enforcing_failure_percentage_local_origin",
+            "ejection by failure percentage is not supported",
+        );
     }
     harmless!(one; failure_percentage_threshold, failure_percentage_minimum_hosts, failure_percentage_request_volume);
     let split = std::mem::take(&mut one.split_external_local_origin_errors);
     if !off(&mut one.enforcing_local_origin_success_rate, 100) && split {
-        return refuse("enforcing_local_origin_success_rate", "ejection by success rate is not supported: set it to 0");
+        return refuse(
+            "enforcing_local_origin_success_rate",
+            "ejection by success rate is not supported: set it to 0",
+        );
     }
-    let base = duration_or(one.base_ejection_time.take(), Duration::from_secs(30)).at("base_ejection_time")?;
+    let base =
+        duration_or(one.base_ejection_time.take(), Duration::from_secs(30)).at("base_ejection_time")?;
     let settings = OutlierSettings {
         consecutive_5xx: number(one.consecutive_5xx.take(), 5),
         consecutive_gateway: number(one.consecutive_gateway_failure.take(), 5),
@@ -148,7 +161,9 @@ pub(super) fn outliers(mut one: cluster::OutlierDetection) -> Lower<OutlierSetti
         ],
         interval: duration_or(one.interval.take(), Duration::from_secs(10)).at("interval")?,
         base_ejection: base,
-        max_ejection: duration_or(one.max_ejection_time.take(), Duration::from_secs(300)).at("max_ejection_time")?.max(base),
+        max_ejection: duration_or(one.max_ejection_time.take(), Duration::from_secs(300))
+            .at("max_ejection_time")?
+            .max(base),
         max_ejection_percent: number(one.max_ejection_percent.take(), 10),
         always_one: flag(one.always_eject_one_host.take(), false),
         split,

@@ -42,16 +42,23 @@ pub(super) fn chain(mut one: listener::FilterChain, slots: &mut Slots) -> Lower<
 
 fn chain_match(mut one: listener::FilterChainMatch) -> Lower<ChainMatch> {
     let ranges = |list: Vec<_>, field: &str| {
-        list.iter().enumerate().map(|(index, range)| cidr(range).item(field, index)).collect::<Lower<Vec<_>>>()
+        list.iter()
+            .enumerate()
+            .map(|(index, range)| cidr(range).item(field, index))
+            .collect::<Lower<Vec<_>>>()
     };
     let transport = std::mem::take(&mut one.transport_protocol);
     let port = one.destination_port.take().map(|port| {
-        u16::try_from(port.value).or_else(|_| refuse("destination_port", format!("{} is no port", port.value)))
+        u16::try_from(port.value)
+            .or_else(|_| refuse("destination_port", format!("{} is no port", port.value)))
     });
     let lowered = ChainMatch {
         destination_port: port.transpose()?,
         destination: ranges(std::mem::take(&mut one.prefix_ranges), "prefix_ranges")?,
-        server_names: std::mem::take(&mut one.server_names).iter().map(|name| name.to_ascii_lowercase()).collect(),
+        server_names: std::mem::take(&mut one.server_names)
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect(),
         transport: (!transport.is_empty()).then(|| text(transport)),
         application_protocols: std::mem::take(&mut one.application_protocols),
         source: ranges(std::mem::take(&mut one.source_prefix_ranges), "source_prefix_ranges")?,
@@ -109,7 +116,10 @@ fn network_filter(mut filter: listener::Filter, ends: &mut Ends, slots: &mut Slo
             Some(Special::PeerExchange) => ends.peer_exchange = true,
             Some(Special::Stats) => ends.stats = true,
             None => {
-                return refuse("", format!("network filter {name} ({}) is not supported", type_name(&any.type_url)));
+                return refuse(
+                    "",
+                    format!("network filter {name} ({}) is not supported", type_name(&any.type_url)),
+                );
             }
         },
     }
@@ -147,7 +157,8 @@ fn tcp_chain(mut one: tcp::TcpProxy, slots: &mut Slots) -> Lower<TcpChain> {
         Some(tcp::tcp_proxy::ClusterSpecifier::WeightedClusters(list)) => {
             let mut targets = Vec::new();
             for (index, mut share) in list.clusters.into_iter().enumerate() {
-                let target = (slots.cluster(&std::mem::take(&mut share.name)), std::mem::take(&mut share.weight));
+                let target =
+                    (slots.cluster(&std::mem::take(&mut share.name)), std::mem::take(&mut share.weight));
                 done(&share).item("weighted_clusters.clusters", index)?;
                 targets.push(target);
             }

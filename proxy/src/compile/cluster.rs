@@ -16,7 +16,9 @@ use super::hcm::{common_options, h2_options};
 use super::read::{At, Lower, done, duration_or, harmless, number, refuse, text, unpack};
 use super::tls;
 use crate::cluster::OutlierSettings;
-use crate::config::{ClusterSettings, Discovery, DnsFamily, Keepalive, ServiceIdentity, TlsMatch, UpstreamHttp, UpstreamTls};
+use crate::config::{
+    ClusterSettings, Discovery, DnsFamily, Keepalive, ServiceIdentity, TlsMatch, UpstreamHttp, UpstreamTls,
+};
 use crate::tls::ClientTls;
 
 const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -46,7 +48,8 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
     let connection_key = connection_key(&one);
     let name = text(std::mem::take(&mut one.name));
     let discovery = discovery(&mut one, &name)?;
-    let inline = one.load_assignment.take().map(|one| assignment(one, version)).transpose().at("load_assignment")?;
+    let inline =
+        one.load_assignment.take().map(|one| assignment(one, version)).transpose().at("load_assignment")?;
     let balance = balance(&mut one)?;
     let http = protocol(&mut one)?;
     let mut settings = ClusterSettings {
@@ -54,7 +57,8 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
         balance: balance.rule,
         panic_threshold: balance.panic_threshold,
         locality_weighted: balance.locality_weighted,
-        connect_timeout: duration_or(one.connect_timeout.take(), Duration::from_secs(5)).at("connect_timeout")?,
+        connect_timeout: duration_or(one.connect_timeout.take(), Duration::from_secs(5))
+            .at("connect_timeout")?,
         tls_matches: tls_matches(std::mem::take(&mut one.transport_socket_matches))?,
         tls: tls::client(one.transport_socket.take()).at("transport_socket")?,
         http: http.version,
@@ -67,7 +71,8 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
         keepalive: keepalive(one.upstream_connection_options.take()).at("upstream_connection_options")?,
         tcp_peer_exchange: upstream_filters(std::mem::take(&mut one.filters))?,
         service: one.metadata.take().and_then(|metadata| service(&metadata)).map(Arc::new),
-        dns_refresh: duration_or(one.dns_refresh_rate.take(), Duration::from_secs(5)).at("dns_refresh_rate")?,
+        dns_refresh: duration_or(one.dns_refresh_rate.take(), Duration::from_secs(5))
+            .at("dns_refresh_rate")?,
         dns_family: dns_family(&mut one),
     };
     if http.auto_sni {
@@ -107,8 +112,12 @@ fn discovery(one: &mut cluster::Cluster, name: &Arc<str>) -> Lower<Discovery> {
     use cluster::cluster::{ClusterDiscoveryType as T, DiscoveryType as D};
     let kind = match one.cluster_discovery_type.take() {
         None => D::Static,
-        Some(T::Type(number)) => D::try_from(number).or_else(|_| refuse("type", format!("{number} is not known")))?,
-        Some(T::ClusterType(custom)) => return refuse("cluster_type", format!("{} is not supported", custom.name)),
+        Some(T::Type(number)) => {
+            D::try_from(number).or_else(|_| refuse("type", format!("{number} is not known")))?
+        }
+        Some(T::ClusterType(custom)) => {
+            return refuse("cluster_type", format!("{} is not supported", custom.name));
+        }
     };
     Ok(match kind {
         D::Static => Discovery::Static,
@@ -132,7 +141,8 @@ fn discovery(one: &mut cluster::Cluster, name: &Arc<str>) -> Lower<Discovery> {
                 None => Default::default(),
             };
             let port = config.upstream_port_override.take().map(|port| {
-                u16::try_from(port.value).or_else(|_| refuse("original_dst_lb_config.upstream_port_override", "no port"))
+                u16::try_from(port.value)
+                    .or_else(|_| refuse("original_dst_lb_config.upstream_port_override", "no port"))
             });
             let use_header = std::mem::take(&mut config.use_http_header);
             if config.http_header_name.eq_ignore_ascii_case("x-envoy-original-dst-host") {
@@ -146,7 +156,8 @@ fn discovery(one: &mut cluster::Cluster, name: &Arc<str>) -> Lower<Discovery> {
 
 fn tls_matches(list: Vec<cluster::cluster::TransportSocketMatch>) -> Lower<Vec<TlsMatch>> {
     let one = |mut one: cluster::cluster::TransportSocketMatch| {
-        let mut labels: Vec<_> = one.r#match.take().map(|labels| super::endpoint::labels(&labels)).unwrap_or_default();
+        let mut labels: Vec<_> =
+            one.r#match.take().map(|labels| super::endpoint::labels(&labels)).unwrap_or_default();
         labels.sort();
         let tls = tls::client(one.transport_socket.take()).at("transport_socket")?;
         Ok(TlsMatch { name: text(std::mem::take(&mut one.name)), labels, tls })
@@ -178,10 +189,16 @@ fn protocol(one: &mut cluster::Cluster) -> Lower<Protocol> {
     typed_protocol(one, options).at("typed_extension_protocol_options")
 }
 
-fn typed_protocol(one: &mut cluster::Cluster, mut options: upstreams::HttpProtocolOptions) -> Lower<Protocol> {
-    use upstreams::http_protocol_options::{UpstreamProtocolOptions as U, explicit_http_config::ProtocolConfig as P};
+fn typed_protocol(
+    one: &mut cluster::Cluster,
+    mut options: upstreams::HttpProtocolOptions,
+) -> Lower<Protocol> {
+    use upstreams::http_protocol_options::{
+        UpstreamProtocolOptions as U, explicit_http_config::ProtocolConfig as P,
+    };
     let old_h2 = one.http2_protocol_options.take();
-    let downstream = one.protocol_selection() == cluster::cluster::ClusterProtocolSelection::UseDownstreamProtocol;
+    let downstream =
+        one.protocol_selection() == cluster::cluster::ClusterProtocolSelection::UseDownstreamProtocol;
     one.protocol_selection = 0;
     let (version, h1, h2) = match options.upstream_protocol_options.take() {
         None if downstream => (UpstreamHttp::Downstream, None, old_h2),
@@ -190,13 +207,17 @@ fn typed_protocol(one: &mut cluster::Cluster, mut options: upstreams::HttpProtoc
         Some(U::ExplicitHttpConfig(config)) => match config.protocol_config {
             Some(P::Http2ProtocolOptions(h2)) => (UpstreamHttp::Http2, None, Some(h2)),
             Some(P::HttpProtocolOptions(h1)) => (UpstreamHttp::Http1, Some(h1), None),
-            Some(P::Http3ProtocolOptions(_)) => return refuse("explicit_http_config", "HTTP/3 is not supported"),
+            Some(P::Http3ProtocolOptions(_)) => {
+                return refuse("explicit_http_config", "HTTP/3 is not supported");
+            }
             None => return refuse("explicit_http_config", "names no protocol"),
         },
         Some(U::UseDownstreamProtocolConfig(config)) => {
             (UpstreamHttp::Downstream, config.http_protocol_options, config.http2_protocol_options)
         }
-        Some(U::AutoConfig(config)) => (UpstreamHttp::Auto, config.http_protocol_options, config.http2_protocol_options),
+        Some(U::AutoConfig(config)) => {
+            (UpstreamHttp::Auto, config.http_protocol_options, config.http2_protocol_options)
+        }
     };
     let common = options.common_http_protocol_options.take().or(one.common_http_protocol_options.take());
     let common = common_options(common).at("common_http_protocol_options")?;
@@ -206,7 +227,10 @@ fn typed_protocol(one: &mut cluster::Cluster, mut options: upstreams::HttpProtoc
         return refuse("upstream_http_protocol_options.auto_san_validation", "needs auto_sni here");
     }
     if !sni.override_auto_sni_header.is_empty() {
-        return refuse("upstream_http_protocol_options.override_auto_sni_header", "not supported by this proxy");
+        return refuse(
+            "upstream_http_protocol_options.override_auto_sni_header",
+            "not supported by this proxy",
+        );
     }
     done(&options)?;
     let old_max = number(one.max_requests_per_connection.take(), 0);
@@ -234,7 +258,8 @@ fn preserve_case(mut options: core::Http1ProtocolOptions) -> Lower<bool> {
 }
 
 fn auto_sni(settings: &mut ClusterSettings) {
-    let with = |tls: &UpstreamTls| tls.as_ref().map(|tls| Arc::new(ClientTls { auto_sni: true, ..(**tls).clone() }));
+    let with =
+        |tls: &UpstreamTls| tls.as_ref().map(|tls| Arc::new(ClientTls { auto_sni: true, ..(**tls).clone() }));
     settings.tls = with(&settings.tls);
     for one in &mut settings.tls_matches {
         one.tls = with(&one.tls);
@@ -249,7 +274,9 @@ fn bind(mut config: core::BindConfig) -> Lower<Option<std::net::IpAddr>> {
         if port != 0 {
             return refuse("source_address.port_value", "only port 0 is supported");
         }
-        let ip = host.parse().or_else(|_| refuse("source_address.address", format!("{host:?} is no IP address")))?;
+        let ip = host
+            .parse()
+            .or_else(|_| refuse("source_address.address", format!("{host:?} is no IP address")))?;
         address = Some(ip);
     }
     done(&config)?;
@@ -259,7 +286,8 @@ fn bind(mut config: core::BindConfig) -> Lower<Option<std::net::IpAddr>> {
 fn keepalive(options: Option<cluster::UpstreamConnectionOptions>) -> Lower<Option<Keepalive>> {
     let Some(mut options) = options else { return Ok(None) };
     harmless!(options; set_local_interface_name_on_upstream_connections);
-    let seconds = |value: Option<google::UInt32Value>| value.map(|value| Duration::from_secs(value.value.into()));
+    let seconds =
+        |value: Option<google::UInt32Value>| value.map(|value| Duration::from_secs(value.value.into()));
     let keepalive = options.tcp_keepalive.take().map(|one| Keepalive {
         idle: seconds(one.keepalive_time),
         interval: seconds(one.keepalive_interval),
@@ -273,7 +301,9 @@ fn keepalive(options: Option<cluster::UpstreamConnectionOptions>) -> Lower<Optio
 fn upstream_filters(list: Vec<cluster::Filter>) -> Lower<bool> {
     let mut exchange = false;
     for (index, filter) in list.into_iter().enumerate() {
-        let Some(any) = &filter.typed_config else { return refuse(format!("filters[{index}]"), "has no typed_config") };
+        let Some(any) = &filter.typed_config else {
+            return refuse(format!("filters[{index}]"), "has no typed_config");
+        };
         match special(any).item("filters", index)? {
             Some(Special::PeerExchange) => exchange = true,
             _ => return refuse(format!("filters[{index}]"), format!("{} is not supported", filter.name)),
@@ -285,7 +315,8 @@ fn upstream_filters(list: Vec<cluster::Filter>) -> Lower<bool> {
 fn service(metadata: &core::Metadata) -> Option<ServiceIdentity> {
     let istio = wire::structs::to_map(metadata.filter_metadata.get("istio")?);
     let service = istio.get("services")?.as_array()?.first()?;
-    let field = |key: &str| Arc::<str>::from(service.get(key).and_then(|value| value.as_str()).unwrap_or_default());
+    let field =
+        |key: &str| Arc::<str>::from(service.get(key).and_then(|value| value.as_str()).unwrap_or_default());
     Some(ServiceIdentity { host: field("host"), name: field("name"), namespace: field("namespace") })
 }
 

@@ -64,7 +64,8 @@ pub(super) fn assignment(mut one: endpoint::ClusterLoadAssignment, version: &str
     let overprovisioning = number(policy.overprovisioning_factor.take(), 140);
     done(&policy).at("policy")?;
     let localities = std::mem::take(&mut one.endpoints).into_iter().enumerate();
-    let localities = localities.map(|(index, one)| locality(one).item("endpoints", index)).collect::<Lower<_>>()?;
+    let localities =
+        localities.map(|(index, one)| locality(one).item("endpoints", index)).collect::<Lower<_>>()?;
     done(&one)?;
     Ok(Arc::new(Assignment { localities, overprovisioning, version: version.into() }))
 }
@@ -76,13 +77,16 @@ fn locality(mut one: endpoint::LocalityLbEndpoints) -> Lower<Locality> {
     let mut list = std::mem::take(&mut one.lb_endpoints);
     match one.lb_config.take() {
         None => {}
-        Some(endpoint::locality_lb_endpoints::LbConfig::LoadBalancerEndpoints(more)) => list.extend(more.lb_endpoints),
+        Some(endpoint::locality_lb_endpoints::LbConfig::LoadBalancerEndpoints(more)) => {
+            list.extend(more.lb_endpoints)
+        }
         Some(endpoint::locality_lb_endpoints::LbConfig::LedsClusterLocalityConfig(_)) => {
             return refuse("leds_cluster_locality_config", "not supported by this proxy");
         }
     }
     let endpoints = list.into_iter().enumerate();
-    let endpoints = endpoints.map(|(index, one)| assigned(one).item("lb_endpoints", index)).collect::<Lower<_>>()?;
+    let endpoints =
+        endpoints.map(|(index, one)| assigned(one).item("lb_endpoints", index)).collect::<Lower<_>>()?;
     let lowered = Locality {
         priority: std::mem::take(&mut one.priority),
         name: name.trim_end_matches('/').into(),
@@ -107,7 +111,8 @@ fn assigned(mut one: endpoint::LbEndpoint) -> Lower<Assigned> {
     // Health checks are not made; the name is for logs only.
     harmless!(host; health_check_config, observability_name);
     let metadata = one.metadata.take().unwrap_or_default();
-    let mut matched = metadata.filter_metadata.get("envoy.transport_socket_match").map(labels).unwrap_or_default();
+    let mut matched =
+        metadata.filter_metadata.get("envoy.transport_socket_match").map(labels).unwrap_or_default();
     matched.sort();
     let istio = metadata.filter_metadata.get("istio");
     let lowered = Assigned {
@@ -159,8 +164,10 @@ pub fn endpoint_set(
 ) -> EndpointSet {
     let mut states: HashMap<&EndpointAddress, &Arc<EndpointState>> =
         previous.all().map(|endpoint| (&endpoint.address, &endpoint.state)).collect();
-    let depth = assignment.localities.iter().map(|locality| locality.priority as usize + 1).max().unwrap_or(0);
-    let mut priorities: Vec<Vec<LocalityGroup>> = (0..depth.min(MAX_PRIORITIES)).map(|_| Vec::new()).collect();
+    let depth =
+        assignment.localities.iter().map(|locality| locality.priority as usize + 1).max().unwrap_or(0);
+    let mut priorities: Vec<Vec<LocalityGroup>> =
+        (0..depth.min(MAX_PRIORITIES)).map(|_| Vec::new()).collect();
     for locality in &assignment.localities {
         let Some(groups) = priorities.get_mut(locality.priority as usize) else { continue };
         let mut endpoints = Vec::with_capacity(locality.endpoints.len());

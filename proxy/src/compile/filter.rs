@@ -7,7 +7,9 @@ use prost::{Message, Name};
 use serde_json::{Map, Value};
 use wire::pb::envoy::config::route::v3 as route;
 use wire::pb::envoy::extensions::filters::common::fault::v3 as delays;
-use wire::pb::envoy::extensions::filters::http::{cors::v3 as cors, fault::v3 as fault, router::v3 as router};
+use wire::pb::envoy::extensions::filters::http::{
+    cors::v3 as cors, fault::v3 as fault, router::v3 as router,
+};
 use wire::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use wire::pb::google::protobuf as google;
 
@@ -28,7 +30,9 @@ pub(super) fn filters(list: Vec<hcm::HttpFilter>) -> Lower<Vec<Filter>> {
         match http_filter(filter).item("http_filters", index)? {
             Step::Filter(filter) => filters.push(filter),
             Step::Router if index + 1 == count => return Ok(filters),
-            Step::Router => return refuse(format!("http_filters[{index}]"), "the router must be the last filter"),
+            Step::Router => {
+                return refuse(format!("http_filters[{index}]"), "the router must be the last filter");
+            }
             Step::Nothing => {}
         }
     }
@@ -48,7 +52,10 @@ fn http_filter(mut filter: hcm::HttpFilter) -> Lower<Step> {
     let any = match filter.config_type.take() {
         Some(hcm::http_filter::ConfigType::TypedConfig(any)) => any,
         Some(hcm::http_filter::ConfigType::ConfigDiscovery(_)) => {
-            return refuse("config_discovery", format!("filter {name}: extension discovery is not supported"));
+            return refuse(
+                "config_discovery",
+                format!("filter {name}: extension discovery is not supported"),
+            );
         }
         None => return refuse("typed_config", format!("filter {name} has no typed_config")),
     };
@@ -79,7 +86,9 @@ fn known(any: &google::Any) -> Lower<Option<Step>> {
         }
         // Message counts are always taken here, its options only name further metrics.
         "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig" => Filter::GrpcStats,
-        "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig" => Filter::Alpn(Arc::new(alpn_message(any)?)),
+        "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig" => {
+            Filter::Alpn(Arc::new(alpn_message(any)?))
+        }
         name if is_typed_struct(name) => return struct_filter(any).map(Some),
         _ => return Ok(None),
     };
@@ -101,7 +110,9 @@ pub(super) fn typed_struct(any: &google::Any) -> Lower<(String, Map<String, Valu
 fn struct_filter(any: &google::Any) -> Lower<Step> {
     let (name, value) = typed_struct(any)?;
     let filter = match name.as_str() {
-        "io.istio.http.peer_metadata.Config" => Filter::PeerMetadata(Arc::new(peer_metadata(&value).at("value")?)),
+        "io.istio.http.peer_metadata.Config" => {
+            Filter::PeerMetadata(Arc::new(peer_metadata(&value).at("value")?))
+        }
         "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig" => {
             Filter::Alpn(Arc::new(alpn_struct(&value).at("value")?))
         }
@@ -119,7 +130,13 @@ pub(super) fn stats_server(value: &Map<String, Value>) -> Lower<bool> {
             ("reporter", Some("SERVER_GATEWAY")) => server = true,
             ("reporter", _) => {}
             // Housekeeping of Istio's own implementation.
-            ("disable_host_header_fallback" | "tcp_reporting_duration" | "rotation_interval" | "graceful_deletion_interval", _) => {}
+            (
+                "disable_host_header_fallback"
+                | "tcp_reporting_duration"
+                | "rotation_interval"
+                | "graceful_deletion_interval",
+                _,
+            ) => {}
             _ => return refuse(key, "not supported by this proxy"),
         }
     }
@@ -143,7 +160,9 @@ fn peer_metadata(value: &Map<String, Value>) -> Lower<PeerMetadata> {
                 Some("istio_headers") => *field = true,
                 // The address table is asked wherever headers say nothing.
                 Some("workload_discovery") => {}
-                other => return refuse(format!("{key}[{index}]"), format!("method {other:?} is not supported")),
+                other => {
+                    return refuse(format!("{key}[{index}]"), format!("method {other:?} is not supported"));
+                }
             }
         }
     }
@@ -245,7 +264,9 @@ fn fault_filter(any: &google::Any) -> Lower<Option<Arc<Fault>>> {
         abort_status: None,
         abort_grpc: None,
         headers: headers(std::mem::take(&mut config.headers), "headers")?,
-        upstream_cluster: Some(std::mem::take(&mut config.upstream_cluster)).filter(|name| !name.is_empty()).map(text),
+        upstream_cluster: Some(std::mem::take(&mut config.upstream_cluster))
+            .filter(|name| !name.is_empty())
+            .map(text),
     };
     if let Some(mut delay) = config.delay.take() {
         let parts = delay.percentage.take().map_or(0, |percentage| parts(&percentage));
@@ -283,7 +304,8 @@ fn fault_filter(any: &google::Any) -> Lower<Option<Arc<Fault>>> {
 
 fn cors_policy(mut policy: cors::CorsPolicy) -> Lower<Cors> {
     let origins = std::mem::take(&mut policy.allow_origin_string_match);
-    let origins = origins.into_iter().enumerate().map(|(i, one)| string(one).item("allow_origin_string_match", i));
+    let origins =
+        origins.into_iter().enumerate().map(|(i, one)| string(one).item("allow_origin_string_match", i));
     let cors = Cors {
         origins: origins.collect::<Lower<_>>()?,
         allow_methods: text(std::mem::take(&mut policy.allow_methods)),

@@ -13,9 +13,7 @@ use super::access_log::access_logs;
 use super::filter::filters;
 use super::read::{At, Lower, done, duration_or, flag, harmless, number, refuse, text, type_name, unpack};
 use super::slots::Slots;
-use crate::config::{
-    Codec, ForwardClientCert, H2Options, HttpChain, RouteSource, TagValue, Tracing, Xfcc,
-};
+use crate::config::{Codec, ForwardClientCert, H2Options, HttpChain, RouteSource, TagValue, Tracing, Xfcc};
 
 use hcm::http_connection_manager as m;
 
@@ -42,7 +40,8 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
     };
     one.server_header_transformation = 0;
     use m::PathWithEscapedSlashesAction as E;
-    if !matches!(one.path_with_escaped_slashes_action(), E::ImplementationSpecificDefault | E::KeepUnchanged) {
+    if !matches!(one.path_with_escaped_slashes_action(), E::ImplementationSpecificDefault | E::KeepUnchanged)
+    {
         return refuse("path_with_escaped_slashes_action", "only KEEP_UNCHANGED is supported");
     }
     one.path_with_escaped_slashes_action = 0;
@@ -50,7 +49,8 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
         // The sampling decision is packed into the id as it is by default.
         unpack::<UuidRequestIdConfig>(&extension).at("request_id_extension")?;
     }
-    let common = common_options(one.common_http_protocol_options.take()).at("common_http_protocol_options")?;
+    let common =
+        common_options(one.common_http_protocol_options.take()).at("common_http_protocol_options")?;
     let strip_any = matches!(one.strip_port_mode.take(), Some(m::StripPortMode::StripAnyHostPort(true)));
     let upgrades = std::mem::take(&mut one.upgrade_configs).into_iter().enumerate();
     let upgrades = upgrades.filter_map(|(i, config)| upgrade(config).item("upgrade_configs", i).transpose());
@@ -78,10 +78,12 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
         strip_host_port: std::mem::take(&mut one.strip_matching_host_port) || strip_any,
         accept_http10: http1_options(one.http_protocol_options.take()).at("http_protocol_options")?,
         upgrades,
-        stream_idle_timeout: duration_or(one.stream_idle_timeout.take(), Duration::from_secs(300)).at("stream_idle_timeout")?,
+        stream_idle_timeout: duration_or(one.stream_idle_timeout.take(), Duration::from_secs(300))
+            .at("stream_idle_timeout")?,
         idle_timeout: common.idle_timeout,
         request_timeout: duration_or(one.request_timeout.take(), Duration::ZERO).at("request_timeout")?,
-        request_headers_timeout: duration_or(one.request_headers_timeout.take(), Duration::ZERO).at("request_headers_timeout")?,
+        request_headers_timeout: duration_or(one.request_headers_timeout.take(), Duration::ZERO)
+            .at("request_headers_timeout")?,
         drain_timeout: duration_or(one.drain_timeout.take(), Duration::from_secs(5)).at("drain_timeout")?,
         max_connection_duration: common.max_duration,
         max_request_head: number(one.max_request_headers_kb.take(), 60) as usize * 1024,
@@ -108,7 +110,9 @@ fn routes(specifier: Option<m::RouteSpecifier>, slots: &mut Slots) -> Lower<(Rou
                 Some(S::Path(_) | S::PathConfigSource(_)) => {
                     refuse("rds.config_source", "routes from files are not supported")
                 }
-                _ => Ok((RouteSource::Named(slots.route(&rds.route_config_name)), text(rds.route_config_name))),
+                _ => {
+                    Ok((RouteSource::Named(slots.route(&rds.route_config_name)), text(rds.route_config_name)))
+                }
             }
         }
         Some(m::RouteSpecifier::ScopedRoutes(_)) => refuse("scoped_routes", "not supported by this proxy"),
@@ -127,8 +131,10 @@ pub(super) struct CommonOptions {
 pub(super) fn common_options(options: Option<core::HttpProtocolOptions>) -> Lower<CommonOptions> {
     let mut options = options.unwrap_or_default();
     let lowered = CommonOptions {
-        idle_timeout: duration_or(options.idle_timeout.take(), Duration::from_secs(3600)).at("idle_timeout")?,
-        max_duration: duration_or(options.max_connection_duration.take(), Duration::ZERO).at("max_connection_duration")?,
+        idle_timeout: duration_or(options.idle_timeout.take(), Duration::from_secs(3600))
+            .at("idle_timeout")?,
+        max_duration: duration_or(options.max_connection_duration.take(), Duration::ZERO)
+            .at("max_connection_duration")?,
         max_headers: number(options.max_headers_count.take(), 100) as usize,
         max_requests: number(options.max_requests_per_connection.take(), 0),
     };
@@ -195,10 +201,12 @@ fn upgrade(mut config: m::UpgradeConfig) -> Lower<Option<Arc<str>>> {
 /// `None`: nothing collects spans.
 fn tracing(mut one: m::Tracing) -> Lower<Option<Tracing>> {
     harmless!(one; verbose, client_sampling);
-    let percent = |value: Option<wire::pb::envoy::r#type::v3::Percent>| value.map_or(100.0, |value| value.value);
+    let percent =
+        |value: Option<wire::pb::envoy::r#type::v3::Percent>| value.map_or(100.0, |value| value.value);
     let sampling = percent(one.random_sampling.take()) * percent(one.overall_sampling.take());
     let custom = std::mem::take(&mut one.custom_tags).into_iter().enumerate();
-    let custom = custom.map(|(index, tag)| custom_tag(tag).item("custom_tags", index)).collect::<Lower<_>>()?;
+    let custom =
+        custom.map(|(index, tag)| custom_tag(tag).item("custom_tags", index)).collect::<Lower<_>>()?;
     if !flag(one.spawn_upstream_span, false) {
         harmless!(one; spawn_upstream_span);
     }
@@ -240,9 +248,10 @@ fn custom_tag(tag: tags::CustomTag) -> Lower<(Arc<str>, TagValue)> {
     use tags::custom_tag::Type as T;
     let value = match tag.r#type {
         Some(T::Literal(literal)) => TagValue::Literal(text(literal.value)),
-        Some(T::RequestHeader(header)) => {
-            TagValue::Header { name: text(header.name.to_ascii_lowercase()), default: text(header.default_value) }
-        }
+        Some(T::RequestHeader(header)) => TagValue::Header {
+            name: text(header.name.to_ascii_lowercase()),
+            default: text(header.default_value),
+        },
         Some(other) => {
             let rest = tags::CustomTag { tag: String::new(), r#type: Some(other) };
             return done(&rest).map(|()| unreachable!("the type is set"));

@@ -6,13 +6,15 @@ use std::time::Duration;
 use wire::pb::envoy::config::core::v3 as core;
 use wire::pb::envoy::config::listener::v3 as listener;
 use wire::pb::envoy::extensions::filters::listener::{
-    http_inspector::v3 as http_inspector, original_dst::v3 as original_dst, proxy_protocol::v3 as proxy_protocol,
-    tls_inspector::v3 as tls_inspector,
+    http_inspector::v3 as http_inspector, original_dst::v3 as original_dst,
+    proxy_protocol::v3 as proxy_protocol, tls_inspector::v3 as tls_inspector,
 };
 
 use super::access_log::access_logs;
 use super::chain::chain;
-use super::read::{At, Lower, Refusal, done, duration_or, flag, harmless, refuse, socket_address, text, type_name, unpack};
+use super::read::{
+    At, Lower, Refusal, done, duration_or, flag, harmless, refuse, socket_address, text, type_name, unpack,
+};
 use super::slots::Slots;
 use crate::config::{Direction, Inspect, Listener};
 

@@ -82,5 +82,8 @@ fn named(resource: &Resource, name: &str) -> Lower<()> {
     if *resource.name == *name || name.is_empty() {
         return Ok(());
     }
-    Err(Refusal { path: "name".into(), reason: format!("is {name}, but the resource is called {}", resource.name) })
+    Err(Refusal {
+        path: "name".into(),
+        reason: format!("is {name}, but the resource is called {}", resource.name),
+    })
 }

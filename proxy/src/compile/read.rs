@@ -148,9 +148,10 @@ pub(super) fn socket_address(address: Option<core::Address>) -> Lower<SocketAddr
         None => return Err(Refusal::new("no address")),
     };
     let (host, port) = host_port(&mut socket).at("socket_address")?;
-    let ip: IpAddr = host
-        .parse()
-        .map_err(|_| Refusal { path: "socket_address.address".into(), reason: format!("{host:?} is no IP address") })?;
+    let ip: IpAddr = host.parse().map_err(|_| Refusal {
+        path: "socket_address.address".into(),
+        reason: format!("{host:?} is no IP address"),
+    })?;
     Ok(SocketAddr::new(ip, port))
 }
 
@@ -166,7 +167,9 @@ pub(super) fn host_port(socket: &mut core::SocketAddress) -> Lower<(String, u16)
         Some(core::socket_address::PortSpecifier::PortValue(port)) => {
             u16::try_from(port).or_else(|_| refuse("port_value", format!("{port} is no port")))?
         }
-        Some(core::socket_address::PortSpecifier::NamedPort(_)) => return refuse("named_port", "not supported"),
+        Some(core::socket_address::PortSpecifier::NamedPort(_)) => {
+            return refuse("named_port", "not supported");
+        }
         None => 0,
     };
     done(socket)?;
@@ -192,7 +195,9 @@ pub(super) fn inline(source: core::DataSource) -> Lower<Vec<u8>> {
     match source.specifier {
         Some(core::data_source::Specifier::InlineBytes(bytes)) => Ok(bytes),
         Some(core::data_source::Specifier::InlineString(text)) => Ok(text.into_bytes()),
-        Some(core::data_source::Specifier::Filename(_)) => refuse("filename", "only inline data is supported here"),
+        Some(core::data_source::Specifier::Filename(_)) => {
+            refuse("filename", "only inline data is supported here")
+        }
         Some(core::data_source::Specifier::EnvironmentVariable(_)) => {
             refuse("environment_variable", "only inline data is supported here")
         }
@@ -207,7 +212,8 @@ mod tests {
 
     #[test]
     fn what_is_left_is_named() {
-        let mut message = route::RedirectAction { host_redirect: "a".into(), strip_query: true, ..Default::default() };
+        let mut message =
+            route::RedirectAction { host_redirect: "a".into(), strip_query: true, ..Default::default() };
         assert_eq!(done(&message).unwrap_err().path, "host_redirect");
         harmless!(message; host_redirect);
         let refusal = done(&message).item("routes", 3).at("virtual_hosts").unwrap_err();

@@ -8,7 +8,8 @@ use super::read::{At, Lower, done, duration, duration_or, number, refuse, type_n
 use crate::config::{RetryOn, RetryPolicy};
 
 const PREVIOUS_HOSTS: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-const PREVIOUS_PRIORITIES: &str = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
+const PREVIOUS_PRIORITIES: &str =
+    "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
 
 /// The names of `retry_on`.
 const CONDITIONS: [(&str, RetryOn); 16] = [
@@ -47,24 +48,36 @@ pub(super) fn retry_policy(mut policy: route::RetryPolicy) -> Lower<RetryPolicy>
     let (base, most) = match policy.retry_back_off.take() {
         None => (Duration::from_millis(25), None),
         Some(back_off) => (
-            duration_or(back_off.base_interval, Duration::from_millis(25)).at("retry_back_off.base_interval")?,
-            back_off.max_interval.map(|value| duration(&value)).transpose().at("retry_back_off.max_interval")?,
+            duration_or(back_off.base_interval, Duration::from_millis(25))
+                .at("retry_back_off.base_interval")?,
+            back_off
+                .max_interval
+                .map(|value| duration(&value))
+                .transpose()
+                .at("retry_back_off.max_interval")?,
         ),
     };
     let mut other_host = false;
     for (index, predicate) in std::mem::take(&mut policy.retry_host_predicate).into_iter().enumerate() {
-        let typed = predicate.config_type.map(|route::retry_policy::retry_host_predicate::ConfigType::TypedConfig(any)| any);
-        let known = typed.as_ref().map_or(predicate.name == "envoy.retry_host_predicates.previous_hosts", |any| {
-            type_name(&any.type_url) == PREVIOUS_HOSTS
-        });
+        let typed = predicate
+            .config_type
+            .map(|route::retry_policy::retry_host_predicate::ConfigType::TypedConfig(any)| any);
+        let known =
+            typed.as_ref().map_or(predicate.name == "envoy.retry_host_predicates.previous_hosts", |any| {
+                type_name(&any.type_url) == PREVIOUS_HOSTS
+            });
         if !known {
-            return refuse(format!("retry_host_predicate[{index}]"), format!("{} is not supported", predicate.name));
+            return refuse(
+                format!("retry_host_predicate[{index}]"),
+                format!("{} is not supported", predicate.name),
+            );
         }
         other_host = true;
     }
     let mut retry_other_priorities = false;
     if let Some(priority) = policy.retry_priority.take() {
-        let typed = priority.config_type.map(|route::retry_policy::retry_priority::ConfigType::TypedConfig(any)| any);
+        let typed =
+            priority.config_type.map(|route::retry_policy::retry_priority::ConfigType::TypedConfig(any)| any);
         if !typed.is_some_and(|any| type_name(&any.type_url) == PREVIOUS_PRIORITIES) {
             return refuse("retry_priority", format!("{} is not supported", priority.name));
         }
@@ -76,11 +89,14 @@ pub(super) fn retry_policy(mut policy: route::RetryPolicy) -> Lower<RetryPolicy>
         statuses: statuses.into_iter().filter_map(|code| u16::try_from(code).ok()).collect(),
         retries: number(policy.num_retries.take(), 1),
         per_try_timeout: duration_or(policy.per_try_timeout.take(), Duration::ZERO).at("per_try_timeout")?,
-        per_try_idle_timeout: duration_or(policy.per_try_idle_timeout.take(), Duration::ZERO).at("per_try_idle_timeout")?,
+        per_try_idle_timeout: duration_or(policy.per_try_idle_timeout.take(), Duration::ZERO)
+            .at("per_try_idle_timeout")?,
         backoff_base: base,
         backoff_max: most.unwrap_or(base * 10),
         other_host,
-        host_attempts: u32::try_from(std::mem::take(&mut policy.host_selection_retry_max_attempts)).unwrap_or(0).max(1),
+        host_attempts: u32::try_from(std::mem::take(&mut policy.host_selection_retry_max_attempts))
+            .unwrap_or(0)
+            .max(1),
         retry_other_priorities,
     };
     done(&policy)?;

@@ -26,7 +26,11 @@ pub struct RoutePart {
 }
 
 /// Lowers a route configuration.
-pub(super) fn table(mut config: route::RouteConfiguration, version: &str, slots: &mut Slots) -> Lower<RoutePart> {
+pub(super) fn table(
+    mut config: route::RouteConfiguration,
+    version: &str,
+    slots: &mut Slots,
+) -> Lower<RoutePart> {
     // Missing clusters fail in place; whether the control plane wanted them checked changes nothing.
     harmless!(config; validate_clusters, metadata);
     let max_body = number(config.max_direct_response_body_size_bytes.take(), MAX_BODY);
@@ -62,12 +66,21 @@ pub(super) fn virtual_host(
     harmless!(host; virtual_clusters, metadata, per_request_buffer_limit_bytes, request_body_buffer_limit);
     let overlay = overlay(std::mem::take(&mut host.typed_per_filter_config))?;
     if overlay.fault.is_some() {
-        return refuse("typed_per_filter_config", "a fault of a virtual host is not supported: put it on its routes");
+        return refuse(
+            "typed_per_filter_config",
+            "a fault of a virtual host is not supported: put it on its routes",
+        );
     }
     let field = host.cors.take().map(cors_field).transpose().at("cors")?;
     let require_tls = host.require_tls() != route::virtual_host::TlsRequirementType::None;
     host.require_tls = 0;
-    let retry = host.retry_policy.take().map(super::retry::retry_policy).transpose().at("retry_policy")?.map(Arc::new);
+    let retry = host
+        .retry_policy
+        .take()
+        .map(super::retry::retry_policy)
+        .transpose()
+        .at("retry_policy")?
+        .map(Arc::new);
     let context = ActionContext { max_body, retry: retry.clone() };
     let routes = std::mem::take(&mut host.routes).into_iter().enumerate();
     let rules = routes.map(|(index, one)| rule(one, &context, slots).item("routes", index).map(Arc::new));
@@ -104,7 +117,11 @@ fn rule(mut one: route::Route, context: &ActionContext, slots: &mut Slots) -> Lo
     };
     let metadata = one.metadata.take().unwrap_or_default();
     let named = |filter: &str, key: &str| -> Option<Arc<str>> {
-        metadata.filter_metadata.get(filter).and_then(|data| wire::structs::get_text(data, key)).map(Into::into)
+        metadata
+            .filter_metadata
+            .get(filter)
+            .and_then(|data| wire::structs::get_text(data, key))
+            .map(Into::into)
     };
     let rule = Rule {
         name: text(std::mem::take(&mut one.name)),
@@ -118,7 +135,11 @@ fn rule(mut one: route::Route, context: &ActionContext, slots: &mut Slots) -> Lo
         cors,
         config: named("istio", "config"),
         origin: named("mesh", "origin"),
-        operation: one.decorator.take().map(|decorator| text(decorator.operation)).filter(|name| !name.is_empty()),
+        operation: one
+            .decorator
+            .take()
+            .map(|decorator| text(decorator.operation))
+            .filter(|name| !name.is_empty()),
     };
     done(&one)?;
     Ok(rule)

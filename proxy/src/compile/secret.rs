@@ -21,7 +21,9 @@ impl std::fmt::Debug for SecretPart {
 pub(super) fn secret(mut one: tls::Secret) -> Lower<SecretPart> {
     harmless!(one; name);
     let secret = match one.r#type.take() {
-        Some(tls::secret::Type::TlsCertificate(pair)) => key_pair(certificate(pair)?).at("tls_certificate")?,
+        Some(tls::secret::Type::TlsCertificate(pair)) => {
+            key_pair(certificate(pair)?).at("tls_certificate")?
+        }
         Some(tls::secret::Type::ValidationContext(context)) => {
             let rules = validation(context).at("validation_context")?;
             if rules.crl.is_some() || !rules.sans.is_empty() || rules.accept_untrusted || rules.system {
@@ -34,7 +36,9 @@ pub(super) fn secret(mut one: tls::Secret) -> Lower<SecretPart> {
                 _ => return refuse("validation_context.trusted_ca", "must be inline"),
             }
         }
-        Some(tls::secret::Type::SessionTicketKeys(_)) => return refuse("session_ticket_keys", "not supported"),
+        Some(tls::secret::Type::SessionTicketKeys(_)) => {
+            return refuse("session_ticket_keys", "not supported");
+        }
         Some(tls::secret::Type::GenericSecret(_)) => return refuse("generic_secret", "not supported"),
         None => return Err(Refusal::new("an empty secret")),
     };
@@ -46,7 +50,8 @@ fn key_pair(source: SecretSource) -> Lower<Secret> {
     match source {
         SecretSource::Inline { chain, key } => Secret::key_pair(&chain, &key).map_err(Refusal::new),
         SecretSource::Files { chain, key } => {
-            let read = |path: &str| std::fs::read(path).map_err(|error| Refusal::new(format!("{path}: {error}")));
+            let read =
+                |path: &str| std::fs::read(path).map_err(|error| Refusal::new(format!("{path}: {error}")));
             Secret::key_pair(&read(&chain)?, &read(&key)?).map_err(Refusal::new)
         }
         _ => Err(Refusal::new("a certificate must be inline or in files")),

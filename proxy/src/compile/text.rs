@@ -62,7 +62,11 @@ fn references(substitution: &str) -> Lower<String> {
             '\\' => match chars.next() {
                 Some('\\') => out.push('\\'),
                 Some(digit) if digit.is_ascii_digit() => out += &format!("${{{digit}}}"),
-                _ => return Err(Refusal::new(format!("{substitution:?}: a backslash needs a digit or a backslash"))),
+                _ => {
+                    return Err(Refusal::new(format!(
+                        "{substitution:?}: a backslash needs a digit or a backslash"
+                    )));
+                }
             },
             c => out.push(c),
         }
@@ -81,7 +85,9 @@ pub(super) fn string(value: matcher::StringMatcher) -> Lower<TextMatch> {
         Some(P::Contains(part)) => TextMatch::Contains { text: text(part), ignore_case },
         // `ignore_case` has no effect on expressions, as in Envoy.
         Some(P::SafeRegex(expression)) => TextMatch::Regex(regex(&expression).at("safe_regex")?),
-        Some(P::Custom(custom)) => return refuse("custom", format!("matcher {} is not supported", custom.name)),
+        Some(P::Custom(custom)) => {
+            return refuse("custom", format!("matcher {} is not supported", custom.name));
+        }
         None => return Err(Refusal::new("no pattern")),
     })
 }
@@ -93,7 +99,8 @@ pub(super) fn headers(list: Vec<route::HeaderMatcher>, field: &str) -> Lower<Vec
 
 fn header(mut value: route::HeaderMatcher) -> Lower<HeaderMatch> {
     use route::header_matcher::HeaderMatchSpecifier as H;
-    let plain = |kind: fn(std::sync::Arc<str>) -> TextMatch, value: String| HeaderRule::Text(kind(text(value)));
+    let plain =
+        |kind: fn(std::sync::Arc<str>) -> TextMatch, value: String| HeaderRule::Text(kind(text(value)));
     let rule = match value.header_match_specifier.take() {
         None => HeaderRule::Present(true),
         Some(H::PresentMatch(present)) => HeaderRule::Present(present),
@@ -181,7 +188,8 @@ mod tests {
 
     #[test]
     fn expressions_match_all_of_the_text() {
-        let regex = regex(&matcher::RegexMatcher { regex: "a|bc".into(), ..Default::default() }).expect("valid");
+        let regex =
+            regex(&matcher::RegexMatcher { regex: "a|bc".into(), ..Default::default() }).expect("valid");
         assert!(regex.is_match(b"bc") && !regex.is_match(b"abc") && !regex.is_match(b"bcd"));
     }
 }

@@ -85,7 +85,9 @@ fn common(context: Option<tls::CommonTlsContext>) -> Lower<Common> {
     for (index, one) in std::mem::take(&mut context.tls_certificates).into_iter().enumerate() {
         certificates.push(certificate(one).item("tls_certificates", index)?);
     }
-    for (index, one) in std::mem::take(&mut context.tls_certificate_sds_secret_configs).into_iter().enumerate() {
+    for (index, one) in
+        std::mem::take(&mut context.tls_certificate_sds_secret_configs).into_iter().enumerate()
+    {
         certificates.push(secret_name(one).item("tls_certificate_sds_secret_configs", index)?);
     }
     let validation = match context.validation_context_type.take() {
@@ -134,14 +136,20 @@ fn versions(mut params: tls::TlsParameters) -> Lower<Versions> {
     let max = match max {
         P::TlsAuto | P::TlSv13 => 13,
         P::TlSv12 => 12,
-        P::TlSv10 | P::TlSv11 => return refuse("tls_maximum_protocol_version", "TLS before 1.2 is not supported"),
+        P::TlSv10 | P::TlSv11 => {
+            return refuse("tls_maximum_protocol_version", "TLS before 1.2 is not supported");
+        }
     };
     let suites = std::mem::take(&mut params.cipher_suites);
-    if let (false, Some(lacking)) = (suites.is_empty(), SUITES.iter().find(|one| !suites.iter().any(|s| s == *one))) {
+    if let (false, Some(lacking)) =
+        (suites.is_empty(), SUITES.iter().find(|one| !suites.iter().any(|s| s == *one)))
+    {
         return refuse("cipher_suites", format!("cannot be narrowed: {lacking} must be in the list"));
     }
     let curves = std::mem::take(&mut params.ecdh_curves);
-    if let Some(curve) = curves.iter().find(|one| !["X25519MLKEM768", "X25519", "P-256", "P-384"].contains(&one.as_str())) {
+    if let Some(curve) =
+        curves.iter().find(|one| !["X25519MLKEM768", "X25519", "P-256", "P-384"].contains(&one.as_str()))
+    {
         return refuse("ecdh_curves", format!("{curve} is not supported"));
     }
     done(&params)?;
@@ -165,7 +173,9 @@ pub(super) fn certificate(mut certificate: tls::TlsCertificate) -> Lower<SecretS
         _ => None,
     };
     match (chain, key) {
-        (Some(S::Filename(chain)), Some(S::Filename(key))) => Ok(SecretSource::Files { chain: text(chain), key: text(key) }),
+        (Some(S::Filename(chain)), Some(S::Filename(key))) => {
+            Ok(SecretSource::Files { chain: text(chain), key: text(key) })
+        }
         (chain, key) => match (bytes(chain), bytes(key)) {
             (Some(chain), Some(key)) => Ok(SecretSource::Inline { chain: chain.into(), key: key.into() }),
             _ => Err(Refusal::new("certificate_chain and private_key must both be inline or both be files")),
@@ -183,7 +193,9 @@ fn secret_name(config: tls::SdsSecretConfig) -> Lower<SecretSource> {
     match config.sds_config.and_then(|source| source.config_source_specifier) {
         Some(S::ApiConfigSource(_)) => Ok(SecretSource::Identity(name)),
         Some(S::Ads(_) | S::Self_(_)) | None => Ok(SecretSource::Ads(name)),
-        Some(S::Path(_) | S::PathConfigSource(_)) => refuse("sds_config", "secrets from files are not supported"),
+        Some(S::Path(_) | S::PathConfigSource(_)) => {
+            refuse("sds_config", "secrets from files are not supported")
+        }
     }
 }
 

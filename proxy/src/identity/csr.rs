@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use wire::csr::{CaClient, IstioCertificateRequest};
-
-use crate::xds::Channel;
+use wire::transport::Channel;
 
 /// A certificate with its key, as PEM.
 pub struct Issued {

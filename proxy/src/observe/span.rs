@@ -20,7 +20,7 @@ pub fn span(own: &Own, tracing: &Tracing, facts: &Facts) -> Option<Value> {
     let server = facts.conn.direction == Direction::Inbound;
     let started = facts.start_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
     let duration = facts.ended.unwrap_or_default().as_micros().max(1);
-    let operation = facts.rule.as_ref().and_then(|rule| rule.operation.clone());
+    let operation = facts.operation.clone().or_else(|| facts.rule.as_ref()?.operation.clone());
     let local = if server { Some(facts.conn.local) } else { facts.upstream_local.or(Some(facts.conn.local)) };
     let mut span = json!({
         "traceId": trace_hex(context.trace_id),

@@ -196,6 +196,12 @@ impl Flags {
         self.values.get(name).map(String::as_str)
     }
 
+    /// Levels in the form of `--log_output_level`; Envoy's `-l` counts where that is absent. Default `info`.
+    pub fn log_levels(&self) -> String {
+        let given = self.get("log_output_level").or(self.get("log-level")).or(self.get("proxyLogLevel"));
+        given.unwrap_or("info").to_owned()
+    }
+
     /// A number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, String> {
         self.get(name)

@@ -82,3 +82,11 @@ fn cipher(suite: rustls::SupportedCipherSuite) -> Arc<str> {
         None => name.into(),
     }
 }
+
+/// Serial number in hex, as `/certs` prints it.
+pub fn serial(certificate: &CertificateDer<'_>) -> String {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => String::new(),
+    }
+}

@@ -13,6 +13,7 @@ mod settings;
 mod verify;
 
 pub use client::{ClientStream, Overrides, connect, control_plane};
+pub use facts::serial;
 pub use provider::{install, provider};
 pub use secrets::{KeyMaterial, Roots, Secret, SecretError, Secrets};
 pub use server::{ServerStream, accept};

@@ -49,7 +49,8 @@ pub fn boot(text: &str, overlay: &str) -> Result<Boot, BootError> {
     let mut bytes = encode(text)?;
     // Concatenated messages decode as their merge: lists are appended, fields of the later one win.
     bytes.extend(encode(overlay)?);
-    let message = bootstrap::Bootstrap::decode(bytes.as_slice()).map_err(|error| BootError(error.to_string()))?;
+    let message =
+        bootstrap::Bootstrap::decode(bytes.as_slice()).map_err(|error| BootError(error.to_string()))?;
     Boot::of(message)
 }
 
@@ -60,7 +61,8 @@ fn encode(text: &str) -> Result<Vec<u8>, BootError> {
     // JSON is YAML.
     let json: serde_json::Value =
         serde_saphyr::from_str(text).map_err(|error| BootError(format!("neither JSON nor YAML: {error}")))?;
-    wire::reflect::from_json(&bootstrap::Bootstrap::full_name(), &json).map_err(|error| BootError(error.to_string()))
+    wire::reflect::from_json(&bootstrap::Bootstrap::full_name(), &json)
+        .map_err(|error| BootError(error.to_string()))
 }
 
 impl Boot {
@@ -95,7 +97,9 @@ impl Boot {
 
     fn dynamic(&mut self, dynamic: bootstrap::bootstrap::DynamicResources) -> Result<(), BootError> {
         use core::config_source::ConfigSourceSpecifier as S;
-        let over_ads = |config: Option<core::ConfigSource>, field: &str| match config.map(|one| one.config_source_specifier) {
+        let over_ads = |config: Option<core::ConfigSource>, field: &str| match config
+            .map(|one| one.config_source_specifier)
+        {
             None => Ok(false),
             Some(Some(S::Ads(_))) => Ok(true),
             Some(_) => Err(BootError(format!("dynamic_resources.{field}: only ads is supported"))),
@@ -107,11 +111,17 @@ impl Boot {
             let delta = match ads.api_type() {
                 A::Grpc | A::AggregatedGrpc => false,
                 A::DeltaGrpc | A::AggregatedDeltaGrpc => true,
-                other => return Err(BootError(format!("dynamic_resources.ads_config.api_type: {other:?} is not supported"))),
+                other => {
+                    return Err(BootError(format!(
+                        "dynamic_resources.ads_config.api_type: {other:?} is not supported"
+                    )));
+                }
             };
             let service = ads.grpc_services.into_iter().find_map(|service| service.target_specifier);
             let Some(core::grpc_service::TargetSpecifier::EnvoyGrpc(service)) = service else {
-                return Err(BootError("dynamic_resources.ads_config.grpc_services: needs one with envoy_grpc".into()));
+                return Err(BootError(
+                    "dynamic_resources.ads_config.grpc_services: needs one with envoy_grpc".into(),
+                ));
             };
             self.ads = Some(AdsSource { cluster: service.cluster_name, delta });
         }
@@ -160,7 +170,9 @@ layered_runtime: {layers: [{name: x, admin_layer: {}}]}
 
     #[test]
     fn a_file_with_an_overlay() {
-        let boot = boot(FILE, r#"{"node": {"id": "other"}, "staticResources": {"clusters": [{"name": "more"}]}}"#).expect("valid");
+        let boot =
+            boot(FILE, r#"{"node": {"id": "other"}, "staticResources": {"clusters": [{"name": "more"}]}}"#)
+                .expect("valid");
         let node = boot.node.expect("given");
         assert_eq!((node.id.as_str(), node.cluster.as_str()), ("other", "b"));
         let names: Vec<_> = boot.batch.added.iter().map(|one| &*one.name).collect();

@@ -1,11 +1,13 @@
 //! How the proxy learns: resources from the session or from a file, kept by name with their last good version.
 
-mod channel;
+mod client;
+mod connect;
 mod file;
 mod store;
 mod wanted;
 
-pub use channel::{Channel, Connector, Credential, Security, Target};
+pub use client::{Plan, Status, follow};
+pub use connect::{Connector, Credential, Security, Target};
 pub use file::{AdsSource, Boot, BootError, boot};
 pub(crate) use store::publish;
 pub use store::{Batch, Changed, Held, Rejected, Store};

@@ -145,13 +145,20 @@ impl Store {
 
     /// What the session must subscribe to by name.
     pub fn wanted(&self) -> Wanted {
-        Wanted::of(&self.parts, self.routes.iter().filter(|(_, part)| part.vhds).map(|(name, _)| name.clone()))
+        Wanted::of(
+            &self.parts,
+            self.routes.iter().filter(|(_, part)| part.vhds).map(|(name, _)| name.clone()),
+        )
     }
 
     /// Names that are referred to and never came, by kind: what a proxy waits for before it says that it is ready.
     pub fn missing(&self) -> Vec<(Kind, Arc<str>)> {
         let wanted = self.wanted();
-        let all = [(Kind::Endpoints, wanted.endpoints), (Kind::Route, wanted.routes), (Kind::Secret, wanted.secrets)];
+        let all = [
+            (Kind::Endpoints, wanted.endpoints),
+            (Kind::Route, wanted.routes),
+            (Kind::Secret, wanted.secrets),
+        ];
         let names = all.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name)));
         names.filter(|key| self.held.get(key).is_none_or(|held| held.good.is_none())).collect()
     }
@@ -202,7 +209,11 @@ impl Store {
         let key = (resource.kind, resource.name.clone());
         if let Some(held) = self.held.get_mut(&key) {
             if held.fixed && !fixed {
-                tracing::warn!(kind = resource.kind.short(), name = &*resource.name, "the file's resource stays in force");
+                tracing::warn!(
+                    kind = resource.kind.short(),
+                    name = &*resource.name,
+                    "the file's resource stays in force"
+                );
                 return false;
             }
             if let Some((version, bytes)) = &mut held.good
@@ -225,7 +236,8 @@ impl Store {
                     reject: reject.clone(),
                 };
                 let held = self.held.entry(key);
-                held.or_insert_with(|| Held { good: None, updated: now(), fixed, rejected: None }).rejected = Some(rejected);
+                held.or_insert_with(|| Held { good: None, updated: now(), fixed, rejected: None }).rejected =
+                    Some(rejected);
                 changed.rejects.push(reject);
                 return false;
             }
@@ -332,7 +344,9 @@ impl Store {
             self.users.entry(service.clone()).or_default().insert(name.clone());
         }
         match (&cluster.settings.discovery, &inline) {
-            (Discovery::StrictDns | Discovery::LogicalDns, Some(assignment)) => self.dns.put(&cluster, assignment),
+            (Discovery::StrictDns | Discovery::LogicalDns, Some(assignment)) => {
+                self.dns.put(&cluster, assignment)
+            }
             _ => {
                 self.dns.remove(&name);
                 refresh(&cluster, self.assignment_of(&cluster.settings.discovery, inline.as_ref()));
@@ -369,7 +383,10 @@ impl Store {
             return;
         };
         let prefix = format!("{name}/");
-        let own = self.hosts.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded)).take_while(|(full, _)| full.starts_with(&prefix));
+        let own = self
+            .hosts
+            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+            .take_while(|(full, _)| full.starts_with(&prefix));
         let version = part.table.version.clone();
         let table = join(part, own.map(|(_, host)| host), version);
         self.parts.tables.insert(name.clone(), table);
@@ -453,7 +470,9 @@ pub(crate) fn publish(cluster: &Cluster, set: EndpointSet) {
 
 /// True when the sets of one serve the other: same transport matches and same tables.
 fn same_sets(old: &ClusterSettings, new: &ClusterSettings) -> bool {
-    let labels = |settings: &ClusterSettings| settings.tls_matches.iter().map(|one| one.labels.clone()).collect::<Vec<_>>();
+    let labels = |settings: &ClusterSettings| {
+        settings.tls_matches.iter().map(|one| one.labels.clone()).collect::<Vec<_>>()
+    };
     old.balance == new.balance && old.locality_weighted == new.locality_weighted && labels(old) == labels(new)
 }
 

@@ -24,15 +24,27 @@ fn add(store: &mut Store, added: Vec<Resource>) -> Changed {
 }
 
 fn eds(timeout: &str) -> Resource {
-    yaml(Kind::Cluster, "c", &format!("{{name: c, type: EDS, eds_cluster_config: {{eds_config: {{ads: {{}}}}, service_name: s}}, connect_timeout: {timeout}}}"))
+    yaml(
+        Kind::Cluster,
+        "c",
+        &format!(
+            "{{name: c, type: EDS, eds_cluster_config: {{eds_config: {{ads: {{}}}}, service_name: s}}, connect_timeout: {timeout}}}"
+        ),
+    )
 }
 
 fn endpoints(last: &[u8]) -> Resource {
     let list: Vec<_> = last
         .iter()
-        .map(|n| format!("{{endpoint: {{address: {{socket_address: {{address: 10.0.0.{n}, port_value: 80}}}}}}}}"))
+        .map(|n| {
+            format!("{{endpoint: {{address: {{socket_address: {{address: 10.0.0.{n}, port_value: 80}}}}}}}}")
+        })
         .collect();
-    yaml(Kind::Endpoints, "s", &format!("{{cluster_name: s, endpoints: [{{lb_endpoints: [{}]}}]}}", list.join(",")))
+    yaml(
+        Kind::Endpoints,
+        "s",
+        &format!("{{cluster_name: s, endpoints: [{{lb_endpoints: [{}]}}]}}", list.join(",")),
+    )
 }
 
 fn the_cluster(live: &Live<Config>) -> Arc<Cluster> {
@@ -94,7 +106,8 @@ fn a_new_version_adopts_what_is_alive() {
 fn a_bad_version_leaves_the_good_one_and_its_neighbours() {
     let (mut store, live) = store();
     add(&mut store, vec![eds("1s"), endpoints(&[1])]);
-    let bad = yaml(Kind::Cluster, "c", "{name: c, type: EDS, lb_subset_config: {fallback_policy: ANY_ENDPOINT}}");
+    let bad =
+        yaml(Kind::Cluster, "c", "{name: c, type: EDS, lb_subset_config: {fallback_policy: ANY_ENDPOINT}}");
     let good = yaml(Kind::Cluster, "d", "{name: d}");
     let changed = add(&mut store, vec![bad, good]);
     assert_eq!(changed.rejects.len(), 1);
@@ -110,9 +123,17 @@ fn a_bad_version_leaves_the_good_one_and_its_neighbours() {
 fn one_virtual_host_changes_one_table() {
     let (mut store, live) = store();
     let route = |name: &str| {
-        yaml(Kind::Route, name, &format!("{{name: \"{name}\", vhds: {{config_source: {{ads: {{}}}}}}, virtual_hosts: [{{name: rest, domains: ['*']}}]}}"))
+        yaml(
+            Kind::Route,
+            name,
+            &format!(
+                "{{name: \"{name}\", vhds: {{config_source: {{ads: {{}}}}}}, virtual_hosts: [{{name: rest, domains: ['*']}}]}}"
+            ),
+        )
     };
-    let host = |full: &str, domain: &str| yaml(Kind::VirtualHost, full, &format!("{{name: \"{full}\", domains: [{domain}]}}"));
+    let host = |full: &str, domain: &str| {
+        yaml(Kind::VirtualHost, full, &format!("{{name: \"{full}\", domains: [{domain}]}}"))
+    };
     // Hosts may come before their table.
     add(&mut store, vec![host("80/a", "a"), host("80/b", "b"), host("801/c", "c")]);
     assert!(live.load().routes.is_empty());
@@ -145,7 +166,10 @@ fn one_virtual_host_changes_one_table() {
 #[test]
 fn the_session_cannot_touch_what_a_file_said() {
     let (mut store, live) = store();
-    store.apply_fixed(Batch { added: vec![yaml(Kind::Cluster, "c", "{name: c, connect_timeout: 9s}")], removed: Vec::new() });
+    store.apply_fixed(Batch {
+        added: vec![yaml(Kind::Cluster, "c", "{name: c, connect_timeout: 9s}")],
+        removed: Vec::new(),
+    });
     add(&mut store, vec![eds("1s")]);
     store.apply(Batch { removed: vec![(Kind::Cluster, "c".into())], ..Default::default() });
     assert_eq!(the_cluster(&live).settings.connect_timeout.as_secs(), 9);

@@ -1,31 +1,24 @@
 //! Connections to the control plane: one HTTP/2 connection, plain or TLS, that gRPC runs on.
 //!
-//! In: an address, roots, our certificate if it is wanted. Out: a [`Channel`] that tonic's clients take. Called by the
+//! In: an address, roots, our certificate if it is wanted. Out: a [`Channel`] for ADS streams and tonic's clients. Called by the
 //! ADS client and by the identity keeper. The server is checked by host name against the mesh's roots, since it has
 //! a certificate with DNS names. Sockets carry the mark that exempts them from interception.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tonic::body::Body;
+use wire::transport::Channel;
 
-use crate::config::EndpointAddress;
+use crate::config::{Cluster, EndpointAddress};
 use crate::io::Wire;
 use crate::tls::{self, Secret, SecretSource, Secrets};
 use crate::upstream::{DialPlan, Dialer, TcpDialer};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What we show of ourselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +37,8 @@ pub enum Security {
     Tls {
         roots: PathBuf,
     },
-    /// As a cluster of a bootstrap file says.
-    Settings(Arc<tls::ClientTls>),
+    /// As the cluster says.
+    Cluster,
 }
 
 /// Knows how to connect. Cheap to clone.
@@ -59,19 +52,23 @@ pub struct Connector {
 }
 
 /// Where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Target {
     /// `HOST:PORT`
     Name(Arc<str>),
     Pipe(Arc<str>),
+    /// An endpoint of a static cluster, as it is at the moment of connecting.
+    Cluster(Arc<Cluster>),
 }
 
-/// An open connection.
-#[derive(Clone)]
-pub struct Channel {
-    sender: http2::SendRequest<Body>,
-    authority: Arc<str>,
-    secure: bool,
+impl Target {
+    /// From `HOST:PORT` or `unix:PATH`.
+    pub fn of(text: &str) -> Self {
+        match text.strip_prefix("unix:") {
+            Some(path) => Target::Pipe(path.trim_start_matches("//").into()),
+            None => Target::Name(text.into()),
+        }
+    }
 }
 
 impl Connector {
@@ -87,6 +84,7 @@ impl Connector {
     fn name(&self) -> &str {
         match &self.address {
             Target::Name(name) | Target::Pipe(name) => name,
+            Target::Cluster(cluster) => &cluster.name,
         }
     }
 
@@ -103,7 +101,11 @@ impl Connector {
                 let stream = stream.map_err(|e| format!("{}: TLS: {e}", self.name()))?;
                 self.handshake(stream, true).await
             }
-            Security::Settings(settings) => {
+            Security::Cluster => {
+                let Target::Cluster(cluster) = &self.address else {
+                    return self.handshake(wire, false).await;
+                };
+                let Some(settings) = &cluster.settings.tls else { return self.handshake(wire, false).await };
                 let alpn = [Arc::from("h2")];
                 let overrides = tls::Overrides { sni: None, alpn: Some(&alpn) };
                 let connected = tls::connect(&self.secrets, settings, overrides, wire).await;
@@ -120,6 +122,18 @@ impl Connector {
         };
         let name = match &self.address {
             Target::Pipe(path) => return dial(EndpointAddress::Pipe(path.clone())).await,
+            Target::Cluster(cluster) => {
+                let set = cluster.endpoints.load();
+                let endpoints: Vec<_> = set.all().cloned().collect();
+                let mut last = format!("cluster {} has no endpoint", cluster.name);
+                for endpoint in endpoints {
+                    match dial(endpoint.address.clone()).await {
+                        Ok(wire) => return Ok(wire),
+                        Err(error) => last = format!("{} ({:?}): {error}", cluster.name, endpoint.address),
+                    }
+                }
+                return Err(last);
+            }
             Target::Name(name) => name,
         };
         let addresses = tokio::net::lookup_host(&**name).await.map_err(|e| format!("{name}: {e}"))?;
@@ -159,51 +173,13 @@ impl Connector {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true)
-            // A full push of a large mesh is megabytes.
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(8 << 20);
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(io)).await.map_err(|e| format!("{}: HTTP/2: {e}", self.name()))?;
-        base::task::spawn("control-plane-connection", async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to the control plane ended");
-            }
-        });
         let authority = match &self.address {
-            Target::Name(name) => name.clone(),
-            Target::Pipe(_) => "localhost".into(),
+            Target::Name(name) => name,
+            Target::Pipe(_) | Target::Cluster(_) => "localhost",
         };
-        Ok(Channel { sender, authority, secure })
-    }
-}
-
-impl Channel {
-    /// Scheme and authority of requests.
-    pub fn origin(&self) -> Uri {
-        let scheme = if self.secure { "https" } else { "http" };
-        let uri = Uri::builder().scheme(scheme).authority(&*self.authority).path_and_query("/").build();
-        uri.unwrap_or_else(|_| Uri::from_static("http://localhost"))
-    }
-}
-
-type Answer = Pin<Box<dyn Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + Send>>;
-
-impl tonic::client::GrpcService<Body> for Channel {
-    type ResponseBody = hyper::body::Incoming;
-    type Error = hyper::Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.sender.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Answer {
-        Box::pin(self.sender.send_request(request))
+        let scheme = if secure { "https" } else { "http" };
+        let origin = http::Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+        let origin = origin.map_err(|e| format!("{authority}: {e}"))?;
+        Channel::connect(io, &origin).await.map_err(|status| format!("{}: {}", self.name(), status.message()))
     }
 }

@@ -1,0 +1,294 @@
+//! The session with the control plane: one ADS stream after another, for as long as the process lives.
+//!
+//! In: how to connect, what is followed, the store. Out: resources into the store, acks and rejects back, [`Status`] for
+//! readiness and metrics. Runs on the control thread. A lost stream is opened again with growing pauses and with the
+//! versions that are held, so that an unchanged mesh sends nothing; the proxy serves on what it has meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base::backoff::{Attempts, Backoff};
+use parking_lot::Mutex;
+use wire::pb::envoy::config::core::v3::Node;
+use wire::transport::{DeltaStream, SotwStream};
+use wire::{Kind, Reject, Resource, delta, sotw};
+
+use super::store::{Batch, Changed, Store};
+use super::wanted::Wanted;
+use super::{Connector, Credential, Security};
+use crate::tls::{SecretSource, Secrets};
+
+/// What is followed, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub node: Node,
+    pub connector: Connector,
+    pub delta: bool,
+    /// Wildcard subscriptions: clusters and listeners, and names where DNS is served.
+    pub follow: BTreeSet<Kind>,
+}
+
+/// How the session goes.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    pub connected: bool,
+    /// Kinds of which an answer has come.
+    pub received: BTreeSet<Kind>,
+    /// Everything that is followed, and everything it refers to, has come at least once.
+    pub warm: bool,
+    pub streams: u64,
+    pub responses: u64,
+    pub rejects: u64,
+    /// Streams that could not be opened, and streams that ended.
+    pub failures: u64,
+    pub terminations: u64,
+    pub last_error: Option<String>,
+    pub last_update: Option<SystemTime>,
+}
+
+/// The two protocols behind one face.
+enum Session {
+    Delta(Box<delta::Client>, Option<DeltaStream>),
+    Sotw(Box<sotw::Client>, Option<SotwStream>),
+}
+
+/// A response that waits for its verdict.
+enum Accepted {
+    Delta(delta::Accepted),
+    Sotw(sotw::Accepted),
+}
+
+impl Accepted {
+    fn kind(&self) -> Kind {
+        match self {
+            Accepted::Delta(accepted) => accepted.kind,
+            Accepted::Sotw(accepted) => accepted.kind,
+        }
+    }
+
+    fn batch(&self) -> Batch {
+        let (kind, resources, removed) = match self {
+            Accepted::Delta(a) => (a.kind, &a.resources, &a.removed),
+            Accepted::Sotw(a) => (a.kind, &a.resources, &a.removed),
+        };
+        let added = resources.iter().map(|resource| Resource::clone(resource)).collect();
+        Batch { added, removed: removed.iter().map(|name| (kind, name.clone())).collect() }
+    }
+}
+
+impl Session {
+    fn new(plan: &Plan) -> Self {
+        if plan.delta {
+            let mut client = delta::Client::new();
+            plan.follow.iter().for_each(|kind| client.subscribe_all(*kind));
+            Session::Delta(Box::new(client), None)
+        } else {
+            let mut client = sotw::Client::new();
+            plan.follow.iter().for_each(|kind| client.subscribe_all(*kind));
+            Session::Sotw(Box::new(client), None)
+        }
+    }
+
+    fn want(&mut self, wanted: &Wanted) {
+        let lists = [
+            (Kind::Endpoints, &wanted.endpoints),
+            (Kind::Route, &wanted.routes),
+            (Kind::Secret, &wanted.secrets),
+        ];
+        match self {
+            Session::Delta(client, _) => {
+                lists.iter().for_each(|(kind, names)| client.set_names(*kind, names));
+                if !wanted.virtual_hosts_of.is_empty() {
+                    client.follow(Kind::VirtualHost);
+                }
+            }
+            Session::Sotw(client, _) => lists.iter().for_each(|(kind, names)| client.set_names(*kind, names)),
+        }
+    }
+
+    /// Opens a stream and asks for everything again.
+    async fn open(&mut self, plan: &Plan, credential: Credential) -> Result<(), String> {
+        let channel = plan.connector.connect(credential).await?;
+        match self {
+            Session::Delta(client, stream) => {
+                client.connected();
+                *stream = Some(channel.delta(http::HeaderMap::new()));
+            }
+            Session::Sotw(client, stream) => {
+                client.connected();
+                *stream = Some(channel.sotw(http::HeaderMap::new()));
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        match self {
+            Session::Delta(client, stream) => {
+                client.disconnected();
+                *stream = None;
+            }
+            Session::Sotw(client, stream) => {
+                client.disconnected();
+                *stream = None;
+            }
+        }
+    }
+
+    fn flush(&mut self, node: &Node) {
+        match self {
+            Session::Delta(client, Some(stream)) => stream.flush(client, node),
+            Session::Sotw(client, Some(stream)) => stream.flush(client, node),
+            _ => {}
+        }
+    }
+
+    async fn next(&mut self) -> Result<Accepted, tonic::Status> {
+        match self {
+            Session::Delta(client, Some(stream)) => {
+                Ok(Accepted::Delta(client.received(stream.next().await?)))
+            }
+            Session::Sotw(client, Some(stream)) => Ok(Accepted::Sotw(client.received(stream.next().await?))),
+            _ => Err(tonic::Status::unavailable("no stream")),
+        }
+    }
+
+    fn settle(&mut self, accepted: &Accepted, rejects: &[Reject]) {
+        match (self, accepted, rejects.is_empty()) {
+            (Session::Delta(client, _), Accepted::Delta(accepted), true) => client.ack(accepted),
+            (Session::Delta(client, _), Accepted::Delta(accepted), false) => client.nack(accepted, rejects),
+            (Session::Sotw(client, _), Accepted::Sotw(accepted), true) => client.ack(accepted),
+            (Session::Sotw(client, _), Accepted::Sotw(accepted), false) => client.nack(accepted, rejects),
+            _ => {}
+        }
+    }
+}
+
+/// Follows the control plane for ever.
+pub async fn follow(plan: Plan, store: Arc<Mutex<Store>>, status: base::Live<Status>) {
+    let mut session = Session::new(&plan);
+    let mut attempts = Attempts::new(Backoff { max: Duration::from_secs(5), ..Backoff::default() });
+    loop {
+        let secrets = &plan.connector.secrets;
+        // Only a control plane of the mesh asks for our certificate.
+        let had_certificate =
+            !matches!(plan.connector.security, Security::Tls { .. }) || has_certificate(secrets);
+        let ended = match session.open(&plan, Credential::Mutual).await {
+            Ok(()) => {
+                note(&status, |status| {
+                    status.connected = true;
+                    status.streams += 1;
+                });
+                let ended = pump(&mut session, &plan, &store, &status, &mut attempts, had_certificate).await;
+                note(&status, |status| {
+                    status.connected = false;
+                    status.terminations += 1;
+                });
+                ended
+            }
+            Err(error) => {
+                note(&status, |status| status.failures += 1);
+                Ended::Failed(error)
+            }
+        };
+        session.close();
+        match ended {
+            Ended::Identified => tracing::info!("reconnecting to the control plane with our certificate"),
+            Ended::Failed(error) => {
+                let pause = attempts.failed();
+                let retry = format!("{:.1}s", pause.as_secs_f64());
+                // The first failure is common while everything starts; a lasting one must be seen.
+                if attempts.failures() > 1 {
+                    tracing::warn!(error, retry, "no session with the control plane");
+                } else {
+                    tracing::info!(error, retry, "no session with the control plane");
+                }
+                note(&status, |status| status.last_error = Some(error));
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+enum Ended {
+    Failed(String),
+    /// We have a certificate now and the stream was opened without.
+    Identified,
+}
+
+async fn pump(
+    session: &mut Session,
+    plan: &Plan,
+    store: &Mutex<Store>,
+    status: &base::Live<Status>,
+    attempts: &mut Attempts,
+    had_certificate: bool,
+) -> Ended {
+    let wanted = store.lock().wanted();
+    session.want(&wanted);
+    session.flush(&plan.node);
+    loop {
+        let next = tokio::select! {
+            next = session.next() => next,
+            () = identified(&plan.connector.secrets), if !had_certificate => return Ended::Identified,
+        };
+        let accepted = match next {
+            Ok(accepted) => accepted,
+            Err(error) => return Ended::Failed(format!("{:?}: {}", error.code(), error.message())),
+        };
+        attempts.succeeded();
+        let (changed, warm) = apply(store, &accepted, plan, status);
+        session.settle(&accepted, &changed.rejects);
+        if changed.wanted {
+            let wanted = store.lock().wanted();
+            session.want(&wanted);
+        }
+        session.flush(&plan.node);
+        let kind = accepted.kind();
+        let rejects = u64::try_from(changed.rejects.len()).unwrap_or(u64::MAX);
+        tracing::debug!(kind = kind.short(), rejects, "configuration received");
+        note(status, |status| {
+            status.received.insert(kind);
+            status.responses += 1;
+            status.rejects += rejects;
+            status.warm |= warm;
+            status.last_error = None;
+            status.last_update = Some(SystemTime::now());
+        });
+    }
+}
+
+/// Puts a response in force; also, whether everything has come now.
+fn apply(
+    store: &Mutex<Store>,
+    accepted: &Accepted,
+    plan: &Plan,
+    status: &base::Live<Status>,
+) -> (Changed, bool) {
+    let known = status.load();
+    let mut store = store.lock();
+    let changed = store.apply(accepted.batch());
+    let has = |kind: Kind| kind == accepted.kind() || known.received.contains(&kind);
+    let basics =
+        [Kind::Cluster, Kind::Listener].into_iter().filter(|kind| plan.follow.contains(kind)).all(has);
+    // A secret may take for ever (nobody made it yet) and fails in its own chain only.
+    let warm = known.warm || (basics && store.missing().iter().all(|(kind, _)| *kind == Kind::Secret));
+    (changed, warm)
+}
+
+fn has_certificate(secrets: &Secrets) -> bool {
+    secrets.certificate(&SecretSource::Identity(crate::identity::OWN.into())).is_ok()
+}
+
+async fn identified(secrets: &Secrets) {
+    while !has_certificate(secrets) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+fn note(status: &base::Live<Status>, change: impl FnOnce(&mut Status)) {
+    let mut now = Status::clone(&status.load());
+    change(&mut now);
+    status.set(now);
+}
