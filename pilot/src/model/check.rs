@@ -1,8 +1,7 @@
-//! What only shows when sections are held against each other: names that nothing has, rules that meet nothing, and
-//! whole kinds that nothing honours yet.
+//! What only shows when sections are held against each other: names that nothing has, rules that meet nothing.
 
 use api::networking::{DestinationRule, Gateway, VirtualService};
-use api::{Code, Finding, Findings, Kind, Object};
+use api::{Code, Finding, Findings, Object};
 
 use super::names::{covers, full, overlap};
 use super::note::note;
@@ -11,28 +10,8 @@ use super::routes::virtual_service::gateway;
 use super::snapshot::Snapshot;
 use crate::world::World;
 
-/// Kinds that are read, kept, and mean nothing to the resources yet.
-const NOT_HONOURED: [Kind; 8] = [
-    Kind::Sidecar,
-    Kind::EnvoyFilter,
-    Kind::WasmPlugin,
-    Kind::TrafficExtension,
-    Kind::AuthorizationPolicy,
-    Kind::RequestAuthentication,
-    Kind::ProxyConfig,
-    Kind::Ingress,
-];
-
 /// All checks across sections.
 pub(super) fn across(world: &World, snapshot: &Snapshot, out: &mut Findings) {
-    for object in world.objects() {
-        let key = object.key();
-        if NOT_HONOURED.contains(&key.kind) {
-            let text = format!("{} is accepted but not honoured yet: it has no effect", key.kind);
-            let origin = object.origin();
-            out.push(Finding::new(Code::NotHonoured, text).about(key).at(&origin.file, origin.line));
-        }
-    }
     for object in world.all::<VirtualService>() {
         virtual_service(snapshot, object, out);
     }

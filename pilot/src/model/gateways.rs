@@ -55,19 +55,6 @@ fn server(
     let path = format!("spec.servers[{index}]");
     let port = from.port.as_ref()?;
     let number = u16::try_from(port.number).ok().filter(|n| *n > 0)?;
-    if !from.bind.is_empty() {
-        note(
-            findings,
-            object,
-            &format!("{path}.bind"),
-            Code::NotHonoured,
-            "bind is not honoured: all addresses are bound",
-        );
-    }
-    if !from.default_endpoint.is_empty() {
-        let text = "defaultEndpoint is not honoured";
-        note(findings, object, &format!("{path}.defaultEndpoint"), Code::NotHonoured, text);
-    }
     let protocol = match Protocol::parse(&port.protocol) {
         Protocol::Https => ServerProtocol::Https,
         Protocol::Tls => ServerProtocol::Tls,
@@ -86,22 +73,8 @@ fn server(
         return None;
     }
     if tls.as_ref().is_some_and(|t| t.mode == ServerTlsMode::AutoPassthrough) {
-        let text = "AUTO_PASSTHROUGH is not honoured: the server is left out";
-        note(findings, object, &format!("{path}.tls.mode"), Code::NotHonoured, text);
+        // Named by the list of what is not honoured.
         return None;
-    }
-    if let Some(tls) = &from.tls {
-        for (set, field) in [(!tls.ca_crl.is_empty(), "caCrl"), (!tls.ecdh_curves.is_empty(), "ecdhCurves")] {
-            if set {
-                note(
-                    findings,
-                    object,
-                    &format!("{path}.tls.{field}"),
-                    Code::NotHonoured,
-                    format!("{field} is not honoured"),
-                );
-            }
-        }
     }
     Some(Server {
         port: number,

@@ -160,9 +160,13 @@ fn telemetry(world: &World, config: &MeshConfig, mesh: &mut Mesh, findings: &mut
     for object in world.by_age::<Telemetry>() {
         let spec = &object.spec;
         let whole = spec.selector.is_none() && spec.target_ref.is_none() && spec.target_refs.is_empty();
-        if object.meta.namespace != mesh.root_namespace || !whole {
-            let text = "Telemetry is honoured for the whole mesh only (root namespace, no selector)";
-            note(findings, object, "spec", Code::NotHonoured, text);
+        if !whole {
+            // Named by the list of what is not honoured.
+            continue;
+        }
+        if object.meta.namespace != mesh.root_namespace {
+            let text = "Telemetry is honoured for the whole mesh only, in the root namespace";
+            note(findings, object, "metadata.namespace", Code::NotHonoured, text);
         } else if seen {
             let text = "an older Telemetry already holds for the whole mesh";
             note(findings, object, "metadata.name", Code::MultipleTelemetriesWithoutWorkloadSelectors, text);
@@ -170,15 +174,6 @@ fn telemetry(world: &World, config: &MeshConfig, mesh: &mut Mesh, findings: &mut
             seen = true;
             logging(object, config, mesh, findings);
             spans(object, config, mesh, findings);
-            if !spec.metrics.is_empty() {
-                note(
-                    findings,
-                    object,
-                    "spec.metrics",
-                    Code::NotHonoured,
-                    "metric overrides are not honoured",
-                );
-            }
         }
     }
 }
@@ -186,24 +181,6 @@ fn telemetry(world: &World, config: &MeshConfig, mesh: &mut Mesh, findings: &mut
 fn logging(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {
     for (index, entry) in object.spec.access_logging.iter().enumerate() {
         let path = |field: &str| format!("spec.accessLogging[{index}].{field}");
-        if entry.filter.is_some() {
-            note(
-                findings,
-                object,
-                &path("filter"),
-                Code::NotHonoured,
-                "the filter is not honoured: all is logged",
-            );
-        }
-        if entry.matches.is_some() {
-            note(
-                findings,
-                object,
-                &path("match"),
-                Code::NotHonoured,
-                "the mode is not honoured: both sides log",
-            );
-        }
         if entry.disabled == Some(true) {
             mesh.observe.access_log = None;
             continue;
@@ -248,14 +225,5 @@ fn spans(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, findi
     }
     if let (Some(tracing), Some(percent)) = (&mut mesh.observe.tracing, entry.random_sampling_percentage) {
         tracing.sampling = hundredths(percent);
-    }
-    if !entry.custom_tags.is_empty() {
-        note(
-            findings,
-            object,
-            "spec.tracing[0].customTags",
-            Code::NotHonoured,
-            "custom tags are not honoured",
-        );
     }
 }

@@ -65,6 +65,7 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
             endpoints: &endpoints.0,
         })
     });
+    let unhonoured = part(prev.map(|p| &p.unhonoured), &stamp(&unhonoured_kinds()), |out| unhonoured(world, out));
     let snapshot = Snapshot {
         mesh,
         services,
@@ -76,6 +77,7 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
         gateways,
         secrets,
         scopes,
+        unhonoured,
     };
     let findings = findings(world, &snapshot);
     (snapshot, findings)
@@ -107,6 +109,18 @@ fn mentioned(gateways: &gateways::Gateways, traffic: &traffic::Traffic) -> BTree
     out
 }
 
+/// Kinds with something that is not honoured yet.
+fn unhonoured_kinds() -> Vec<Kind> {
+    Kind::ALL.iter().copied().filter(|kind| !api::honoured::patterns(*kind).is_empty()).collect()
+}
+
+fn unhonoured(world: &World, out: &mut Findings) {
+    let kinds = unhonoured_kinds();
+    for object in world.objects().filter(|o| kinds.contains(&o.kind())) {
+        out.extend(api::honoured::unhonoured(object));
+    }
+}
+
 /// Everything that is wrong, in the order of the sections, then of the checks across them.
 fn findings(world: &World, snapshot: &Snapshot) -> Findings {
     let sections = [
@@ -119,6 +133,7 @@ fn findings(world: &World, snapshot: &Snapshot) -> Findings {
         &snapshot.traffic.findings,
         &snapshot.gateways.findings,
         &snapshot.secrets.findings,
+        &snapshot.unhonoured.findings,
     ];
     let mut out: Findings = sections.into_iter().flat_map(|f| f.iter().cloned()).collect();
     check::across(world, snapshot, &mut out);

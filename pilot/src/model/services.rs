@@ -186,9 +186,7 @@ fn entry(object: &Object<ServiceEntry>, mesh: &Mesh, findings: &mut Findings) ->
         Written::Dns => Resolution::Dns,
         Written::DnsRoundRobin => Resolution::DnsRoundRobin,
         Written::DynamicDns => {
-            let text =
-                "resolution DYNAMIC_DNS is not honoured: connections go where the client resolved the name";
-            note(findings, object, "spec.resolution", Code::NotHonoured, text);
+            // Named by the list of what is not honoured: the client's own choice holds.
             Resolution::Original
         }
     };

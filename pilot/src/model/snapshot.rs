@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub gateways: Part<Gateways>,
     pub secrets: Part<Secrets>,
     pub scopes: Part<Scopes>,
+    /// Nothing but findings: what is accepted and not honoured.
+    pub unhonoured: Part<()>,
 }
 
 impl Snapshot {

@@ -119,11 +119,9 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Traffic {
     let mut rules: BTreeMap<(String, String), TrafficRule> = BTreeMap::new();
     for object in world.by_age::<written::DestinationRule>() {
         if object.spec.workload_selector.is_some() {
-            let text = "a workloadSelector is not honoured: the rule is ignored";
-            note(findings, object, "spec.workloadSelector", Code::NotHonoured, text);
+            // Named by the list of what is not honoured.
             continue;
         }
-        not_honoured(object, findings);
         let rule = rule(object, mesh);
         let key = (rule.namespace.clone(), rule.host.clone());
         match rules.get_mut(&key) {
@@ -355,52 +353,5 @@ fn tls(from: &written::ClientTlsSettings) -> ClientTls {
         sans: from.subject_alt_names.clone(),
         sni: from.sni.clone(),
         skip_verify: from.insecure_skip_verify.unwrap_or(false),
-    }
-}
-
-/// Names every field that is accepted and does nothing.
-fn not_honoured(object: &Object<written::DestinationRule>, findings: &mut Findings) {
-    let spec = &object.spec;
-    let top = spec.traffic_policy.iter().map(|p| ("spec.trafficPolicy".to_owned(), p));
-    let subsets = spec.subsets.iter().enumerate();
-    let below = subsets
-        .filter_map(|(i, s)| Some((format!("spec.subsets[{i}].trafficPolicy"), s.traffic_policy.as_ref()?)));
-    for (path, policy) in top.chain(below) {
-        let mut say = |field: &str| {
-            note(
-                findings,
-                object,
-                &format!("{path}.{field}"),
-                Code::NotHonoured,
-                format!("{field} is not honoured"),
-            );
-        };
-        if policy.tunnel.is_some() {
-            say("tunnel");
-        }
-        if policy.proxy_protocol.is_some() {
-            say("proxyProtocol");
-        }
-        if let Some(balancer) = &policy.load_balancer {
-            if balancer.zone_aware_lb_setting.is_some() {
-                say("loadBalancer.zoneAwareLbSetting");
-            }
-            if balancer.backend_utilization.is_some() {
-                say("loadBalancer.backendUtilization");
-            }
-            if balancer.locality_lb_setting.as_ref().is_some_and(|l| !l.failover_priority.is_empty()) {
-                say("loadBalancer.localityLbSetting.failoverPriority");
-            }
-        }
-        if policy.outlier_detection.as_ref().is_some_and(|o| !o.outlier_detection_http_error_codes.is_empty())
-        {
-            say("outlierDetection.outlierDetectionHttpErrorCodes");
-        }
-        if policy.tls.as_ref().is_some_and(|t| !t.ca_crl.is_empty()) {
-            say("tls.caCrl");
-        }
-        if policy.retry_budget.as_ref().is_some_and(|b| b.budget_interval.is_some()) {
-            say("retryBudget.budgetInterval");
-        }
     }
 }

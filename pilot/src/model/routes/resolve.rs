@@ -92,7 +92,7 @@ fn route_set(
         visibility: Visibility::parse(&spec.export_to, namespace, &mesh.export_routes),
         http: http.into_iter().map(Hashed::new).collect(),
         tls: (0..spec.tls.len()).map(|index| vs::tls(object, index)).collect(),
-        tcp: (0..spec.tcp.len()).map(|index| vs::tcp(object, index, findings)).collect(),
+        tcp: (0..spec.tcp.len()).map(|index| vs::tcp(object, index)).collect(),
     }
 }
 

@@ -40,8 +40,7 @@ pub fn http(object: &Vs, index: usize, findings: &mut Findings) -> Option<HttpRu
         let path = format!("{path}.match[{at}]");
         let claims = entry.headers.keys().chain(entry.without_headers.keys()).any(|k| k.starts_with('@'));
         if claims {
-            let text = "claim-based matches (@request.auth.claims) are not honoured: this match never holds";
-            note(findings, object, &format!("{path}.headers"), Code::NotHonoured, text);
+            // Named by the list of what is not honoured; it must not hold for everybody.
             continue;
         }
         matches.push(HttpMatch { source: source(object, &path), ..http_match(entry, namespace) });
@@ -49,14 +48,6 @@ pub fn http(object: &Vs, index: usize, findings: &mut Findings) -> Option<HttpRu
     // A rule whose every match was dropped must not become a rule for everything.
     if matches.is_empty() && !from.matches.is_empty() {
         return None;
-    }
-    if from.fault.as_ref().is_some_and(|f| f.delay.as_ref().is_some_and(|d| d.exponential_delay.is_some())) {
-        let text = "exponentialDelay is not honoured";
-        note(findings, object, &format!("{path}.fault.delay.exponentialDelay"), Code::NotHonoured, text);
-    }
-    if from.fault.as_ref().is_some_and(|f| f.abort.as_ref().is_some_and(|a| a.http2_error.is_some())) {
-        let text = "http2Error is not honoured";
-        note(findings, object, &format!("{path}.fault.abort.http2Error"), Code::NotHonoured, text);
     }
     Some(HttpRule {
         name: from.name.clone(),
@@ -327,15 +318,9 @@ pub fn tls(object: &Vs, index: usize) -> TlsRule {
 }
 
 /// One rule for opaque connections.
-pub fn tcp(object: &Vs, index: usize, findings: &mut Findings) -> TcpRule {
+pub fn tcp(object: &Vs, index: usize) -> TcpRule {
     let from = &object.spec.tcp[index];
     let namespace = object.meta.namespace.as_str();
-    for (at, entry) in from.matches.iter().enumerate() {
-        if !entry.source_subnet.is_empty() {
-            let path = format!("spec.tcp[{index}].match[{at}].sourceSubnet");
-            note(findings, object, &path, Code::NotHonoured, "sourceSubnet is not honoured");
-        }
-    }
     let one = |m: &written::L4MatchAttributes| L4Match {
         sni: Vec::new(),
         subnets: m.destination_subnets.clone(),
