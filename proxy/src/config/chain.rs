@@ -121,6 +121,14 @@ pub struct H2Options {
     pub connection_window: u32,
 }
 
+impl H2Options {
+    /// The connection's window in force: at least 16 stream windows, so that one unread stream does not stop its
+    /// neighbours, within what the protocol allows.
+    pub fn connection(&self) -> u32 {
+        self.connection_window.max(self.stream_window.saturating_mul(16)).min(i32::MAX as u32)
+    }
+}
+
 impl Default for H2Options {
     /// As Envoy 1.40 without `http2_protocol_options`: 1024 streams, 16 MiB and 24 MiB of window.
     fn default() -> Self {

@@ -178,9 +178,7 @@ async fn serve_h2(session: Session, conn: h1::Conn) {
     let session = Rc::new(session);
     let handshake = h2::server::Builder::new()
         .initial_window_size(options.stream_window)
-        .initial_connection_window_size(
-            options.connection_window.max(options.stream_window.saturating_mul(16)),
-        )
+        .initial_connection_window_size(options.connection())
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_header_list_size(session.http.max_request_head as u32)
         .handshake::<_, Bytes>(Rewound::new(stream, ahead));

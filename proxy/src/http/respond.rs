@@ -26,6 +26,8 @@ pub(crate) async fn send(
     reply: Reply,
     dog: &mut Watchdog,
 ) {
+    // What went before may have run the clock down.
+    dog.start(session.http.stream_idle_timeout);
     if let Some(failure) = reply.failure {
         exchange.note(failure);
     }

@@ -187,9 +187,10 @@ async fn wait(worker: &Worker, want: &Want<'_>, slot: Rc<Slot>) -> Result<Lease,
             let conn = Box::new(Conn::new(stream));
             return Ok(Lease::H1(Single { conn, opened, reused: false, slot }));
         }
-        slot.start(stream, opened, want.cluster.settings.h2).await?;
+        let lease = slot.start(stream, opened, want.cluster.settings.h2).await?;
         slot.protocol.set(Protocol::Http2);
         drop(guard);
+        return Ok(Lease::H2(lease));
     }
 }
 

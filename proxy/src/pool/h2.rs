@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -17,6 +18,9 @@ use crate::upstream::{NotOpen, Opened};
 /// More connections than this to one endpoint do not help against stalled windows.
 const MAX_SPLIT: usize = 8;
 
+/// Every stream waits a moment for its first window; only who waits longer than this holds up others.
+const STALL: Duration = Duration::from_millis(50);
+
 /// A place on a shared connection.
 pub struct Shared {
     pub send: SendRequest<Bytes>,
@@ -29,8 +33,9 @@ pub(super) struct Line {
     send: RefCell<SendRequest<Bytes>>,
     pub(super) opened: Rc<Opened>,
     pub(super) streams: Cell<usize>,
-    /// Uploads that wait for a window.
+    /// Uploads that wait for a window, and since when there are any.
     stalled: Cell<usize>,
+    stalled_since: Cell<Instant>,
     /// No new requests: ended, told to go away, or too old.
     pub(super) closed: Cell<bool>,
     pub(super) idle_since: Cell<Instant>,
@@ -45,8 +50,11 @@ impl Shared {
 
     /// An upload began or ceased to wait for its window.
     pub fn stalled(&self, waits: bool) {
-        let now = self.line.stalled.get();
-        self.line.stalled.set(if waits { now + 1 } else { now.saturating_sub(1) });
+        let before = self.line.stalled.get();
+        if waits && before == 0 {
+            self.line.stalled_since.set(Instant::now());
+        }
+        self.line.stalled.set(if waits { before + 1 } else { before.saturating_sub(1) });
     }
 }
 
@@ -66,6 +74,10 @@ impl Line {
         peer.min(self.max_streams).saturating_sub(self.streams.get())
     }
 
+    fn is_stalled(&self) -> bool {
+        self.stalled.get() > 0 && self.stalled_since.get().elapsed() >= STALL
+    }
+
     fn lease(self: &Rc<Self>) -> Shared {
         self.streams.set(self.streams.get() + 1);
         self.opened.served.set(self.opened.served.get() + 1);
@@ -83,23 +95,21 @@ impl Slot {
         }
         let crowded = lines.len() >= MAX_SPLIT;
         let fits =
-            |line: &&Rc<Line>| !line.closed.get() && line.room() > 0 && (crowded || line.stalled.get() == 0);
+            |line: &&Rc<Line>| !line.closed.get() && line.room() > 0 && (crowded || !line.is_stalled());
         lines.iter().find(fits).map(Line::lease)
     }
 
-    /// Starts HTTP/2 on a new connection and keeps it.
+    /// Starts HTTP/2 on a new connection and keeps it. The first place is the caller's, whatever the peer allows.
     pub(super) async fn start(
         &self,
         stream: Stream,
         opened: Rc<Opened>,
         options: H2Options,
-    ) -> Result<(), NotOpen> {
+    ) -> Result<Shared, NotOpen> {
         let handshake = h2::client::Builder::new()
             .initial_window_size(options.stream_window)
             // One unread download must not stop the others of its connection.
-            .initial_connection_window_size(
-                options.connection_window.max(options.stream_window.saturating_mul(16)),
-            )
+            .initial_connection_window_size(options.connection())
             .enable_push(false)
             .max_header_list_size(1 << 18)
             .handshake(stream)
@@ -113,11 +123,13 @@ impl Slot {
             opened,
             streams: Cell::new(0),
             stalled: Cell::new(0),
+            stalled_since: Cell::new(Instant::now()),
             closed: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             max_streams: options.max_concurrent_streams as usize,
         });
         self.lines.borrow_mut().push(line.clone());
+        let lease = line.lease();
         tokio::task::spawn_local(async move {
             let end = connection.await;
             line.closed.set(true);
@@ -125,6 +137,6 @@ impl Slot {
                 tracing::debug!(%error, peer = ?line.opened.peer, "upstream connection ended");
             }
         });
-        Ok(())
+        Ok(lease)
     }
 }

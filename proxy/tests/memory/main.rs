@@ -1,0 +1,10 @@
+//! The real pipeline with no socket and no clock: connections are pipes in memory, time stands still until
+//! everything waits. Each test says what a client and an origin see of one behaviour.
+
+mod http1;
+mod http2;
+mod limits;
+#[allow(unreachable_pub)] // A module of one test program.
+mod support;
+mod tcp;
+mod timing;
