@@ -53,7 +53,7 @@ pub fn apply(mesh: &Arc<Mesh>, texts: &[Text], namespace: &str, mode: Mode) -> O
 
 /// Takes the mesh's own objects.
 pub fn install(mesh: &Arc<Mesh>) {
-    let text = system::objects(&mesh.paths, &mesh.signer);
+    let text = system::objects(&mesh.paths);
     let parsed = api::parse("system.yaml", &text);
     let mut world = mesh.world();
     for object in parsed.objects {

@@ -177,7 +177,7 @@ fn container(spec: &Pod, kind: Wanted, workload: &Workload<'_>, config: &Value) 
         field("POD_NAME", "metadata.name"),
         field("POD_NAMESPACE", "metadata.namespace"),
         field("INSTANCE_IP", "status.podIP"),
-        field("INSTANCE_IPS", "status.podIPs"),
+        field("ISTIO_META_INSTANCE_IPS", "status.podIPs"),
         field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         field("HOST_IP", "status.hostIP"),
         plain("PROXY_CONFIG", &config.to_string()),

@@ -4,9 +4,11 @@
 //! behind one lock that nobody holds across an await.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use citadel::ca::RootPolicy;
+use citadel::token::Signer;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
@@ -18,7 +20,6 @@ use super::egress;
 use super::logs::{LogBook, Stream};
 use super::paths::Paths;
 use super::plan::PodPlan;
-use super::token::Signer;
 use super::volumes::Place;
 use super::wall::Node;
 use super::world::{ContainerState, PodRecord, State, World};
@@ -53,7 +54,10 @@ impl Mesh {
     /// Makes the network and what serves it; nothing runs in it yet.
     pub async fn start(paths: Paths, program: &std::path::Path, broker: Broker) -> Result<Arc<Self>> {
         let node = Node::start(program, addresses::NODE, addresses::NODE6, &[addresses::DNS]).await?;
-        let signer = Signer::open(&paths.state)?;
+        let signer = Signer::load_or_create(&paths.state).map_err(|error| anyhow!(error))?;
+        // Made here and not by pilot, so that proxies have its root from their first moment.
+        citadel::ca::load_or_create(&paths.ca(), &RootPolicy::default(), SystemTime::now())
+            .map_err(|error| anyhow!("make the certificate authority: {error}"))?;
         let dns = dns::Server::start(&node).await.context("start the DNS server")?;
         egress::start(&node).await.context("start the way out")?;
         let config = ConfigDir::new(paths.config())?;

@@ -34,7 +34,6 @@ pub mod screen;
 pub mod services;
 pub mod system;
 pub mod terminal;
-pub mod token;
 pub mod translate;
 pub mod up;
 pub mod volumes;

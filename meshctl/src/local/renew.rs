@@ -11,8 +11,7 @@ use api::{Kind, Object};
 use tokio::time::Instant;
 
 use super::mesh::Mesh;
-use super::token::LIFETIME;
-use super::volumes;
+use super::volumes::{self, TOKEN_LIFETIME};
 
 /// Name of the map that carries the CA's root into every namespace.
 pub const ROOT_MAP: &str = "istio-ca-root-cert";
@@ -29,7 +28,7 @@ pub async fn run(mesh: Arc<Mesh>) {
         let root = root(&mesh);
         let changed = publish_root(&mesh, root.as_deref());
         let versions = versions(&mesh);
-        let due = tokens.elapsed() > LIFETIME / 2;
+        let due = tokens.elapsed() > TOKEN_LIFETIME / 2;
         if changed || due || versions != seen {
             write(&mesh, due);
             seen = versions;
@@ -55,6 +54,11 @@ fn root(mesh: &Mesh) -> Option<String> {
     let names = ["root-cert.pem", "ca-cert.pem"];
     let read = names.iter().find_map(|name| std::fs::read_to_string(mesh.paths.ca().join(name)).ok());
     read.filter(|text| text.contains("-----END CERTIFICATE-----"))
+}
+
+/// Publishes the root before anything runs.
+pub fn begin(mesh: &Mesh) {
+    publish_root(mesh, root(mesh).as_deref());
 }
 
 /// Puts the root into a ConfigMap of every namespace; whether anything changed.

@@ -4,7 +4,6 @@
 //! that users see, change and replace them in the same way.
 
 use super::paths::Paths;
-use super::token::Signer;
 
 /// Name of the only node.
 pub const NODE_NAME: &str = "laptop";
@@ -15,9 +14,9 @@ pub const NEVER_INJECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-
 
 /// The objects of this mesh, as text.
 #[must_use]
-pub fn objects(paths: &Paths, signer: &Signer) -> String {
+pub fn objects(paths: &Paths) -> String {
     include_str!("system.yaml")
         .replace("@CONFIG@", &paths.config().display().to_string())
         .replace("@CA@", &paths.ca().display().to_string())
-        .replace("@JWKS@", &signer.jwks().display().to_string())
+        .replace("@JWKS@", &paths.state.join(citadel::token::JWKS_FILE).display().to_string())
 }

@@ -153,6 +153,7 @@ async fn live(options: &Options, paths: Paths, texts: Vec<Text>, broker: Broker)
     for finding in outcome.findings.iter().filter(|finding| finding.severity != api::Severity::Info) {
         screen.say(&finding.to_string());
     }
+    renew::begin(&mesh);
     let listener = listen(&mesh.paths)?;
     let (say, mut said) = mpsc::unbounded_channel();
     tokio::spawn(reconcile::run(Arc::clone(&mesh), move |line| drop(say.send(line))));

@@ -8,17 +8,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use api::core::{Container, DownwardApiFile, KeyToPath, Volume, VolumeProjection};
+use citadel::token::{Signer, Wish};
 
 use super::addresses::DNS;
 use super::inject::Wanted;
 use super::paths::write_whole;
 use super::plan::PodPlan;
-use super::token::{Signer, Subject};
 use super::wall::{Mount, Source};
 use super::world::World;
 
+/// How long a token is good.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 const ROOT_CERT: &str = "istio-ca-root-cert";
@@ -204,13 +207,14 @@ impl Maker<'_> {
     }
 
     fn token(&self, audience: &str) -> Result<Vec<u8>, String> {
-        let subject = Subject {
+        let wish = Wish {
             namespace: &self.plan.namespace,
-            account: self.plan.spec.account(),
-            pod: &self.plan.name,
-            pod_uid: &self.plan.uid,
+            service_account: self.plan.spec.account(),
+            pod: Some(&self.plan.name),
+            audiences: &[audience],
+            ttl: TOKEN_LIFETIME,
         };
-        self.place.signer.mint(subject, audience).map(String::into_bytes).map_err(|error| error.to_string())
+        self.place.signer.mint(&wish, SystemTime::now()).map(String::into_bytes)
     }
 
     fn config_map(
