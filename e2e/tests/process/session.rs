@@ -46,7 +46,6 @@ spec:
 /// A pilot with one data plane.
 struct Stage {
     folder: Folder,
-    plane: Plane,
     pilot: Process,
     proxy: Process,
     gateway: std::net::SocketAddr,
@@ -76,7 +75,7 @@ impl Stage {
             command.arg("--use-dynamic-base-id");
         }
         let proxy = Process::start("proxy", folder.path(), &mut command);
-        let mut stage = Stage { folder, plane, pilot, proxy, gateway, xds, debug, origin };
+        let mut stage = Stage { folder, pilot, proxy, gateway, xds, debug, origin };
         stage.answers("/version", 201);
         stage.answers("/", 200);
         stage
