@@ -65,7 +65,8 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
             endpoints: &endpoints.0,
         })
     });
-    let unhonoured = part(prev.map(|p| &p.unhonoured), &stamp(&unhonoured_kinds()), |out| unhonoured(world, out));
+    let unhonoured =
+        part(prev.map(|p| &p.unhonoured), &stamp(&unhonoured_kinds()), |out| unhonoured(world, out));
     let snapshot = Snapshot {
         mesh,
         services,

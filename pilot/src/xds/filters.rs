@@ -62,6 +62,8 @@ pub struct Common {
     pub paths: Paths,
     pub features: Features,
     pub http10: bool,
+    /// Bind to IPv6 beside IPv4.
+    pub ipv6: bool,
 }
 
 /// The HTTP connection manager with its filters.

@@ -111,6 +111,8 @@ pub enum RouteName {
     Service { host: String, port: u16 },
     /// `inbound|9080||`: what comes in on a port of the workload.
     Inbound(u16),
+    /// `http_proxy`: every HTTP service, for applications that use the proxy port.
+    HttpProxy,
     /// `http.8080`: all plain HTTP servers of a gateway port.
     GatewayHttp(u16),
     /// `https.443.https.bookinfo-gateway.default`: one HTTPS server of one gateway.
@@ -123,6 +125,7 @@ impl fmt::Display for RouteName {
             RouteName::Port(port) => write!(f, "{port}"),
             RouteName::Service { host, port } => write!(f, "{host}:{port}"),
             RouteName::Inbound(port) => write!(f, "inbound|{port}||"),
+            RouteName::HttpProxy => f.write_str("http_proxy"),
             RouteName::GatewayHttp(port) => write!(f, "http.{port}"),
             RouteName::GatewayHttps { port, port_name, gateway, namespace } => {
                 write!(f, "https.{port}.{port_name}.{gateway}.{namespace}")
@@ -138,6 +141,9 @@ impl FromStr for RouteName {
         let fail = || NotAName(text.to_owned());
         if let Ok(port) = text.parse() {
             return Ok(RouteName::Port(port));
+        }
+        if text == "http_proxy" {
+            return Ok(RouteName::HttpProxy);
         }
         if let Some(port) = text.strip_prefix("inbound|").and_then(|rest| rest.strip_suffix("||")) {
             return port.parse().map(RouteName::Inbound).map_err(|_| fail());
@@ -224,6 +230,7 @@ mod tests {
             RouteName::Port(9080),
             RouteName::Service { host: "a.b.svc.cluster.local".into(), port: 80 },
             RouteName::Inbound(9080),
+            RouteName::HttpProxy,
             RouteName::GatewayHttp(8080),
             RouteName::GatewayHttps {
                 port: 443,

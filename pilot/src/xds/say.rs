@@ -68,6 +68,7 @@ impl Sight<'_> {
             paths: mesh.paths,
             features: self.view.features,
             http10: self.view.http10,
+            ipv6: self.view.ipv6,
         }
     }
 
@@ -94,6 +95,7 @@ pub fn say(snapshot: &Snapshot, view: &View, memo: &Memo) -> Layers {
             layers::clusters::endpoints(&sight),
             layers::inbound::layer(&sight),
             layers::dns::layer(&sight),
+            layers::proxy_port::layer(&sight),
         ],
         Role::Gateway => vec![
             layers::clusters::layer(&sight),

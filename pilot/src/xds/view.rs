@@ -5,7 +5,7 @@
 //! it: each field multiplies the number of views.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use api::meta::labels_match;
 use wire::Node;
@@ -69,6 +69,10 @@ pub struct View {
     /// Answers DNS for its workload.
     pub dns: bool,
     pub http10: bool,
+    /// Its workload has an IPv6 address too.
+    pub ipv6: bool,
+    /// Where applications find the HTTP proxy port, if there is one.
+    pub http_proxy: Option<(IpAddr, u16)>,
     /// `region/zone/subzone`, if endpoints are preferred by it.
     pub locality: String,
     /// Ports of its workload that services declare.
@@ -127,6 +131,8 @@ impl View {
             session,
             dns: node.metadata.dns_capture && role == Role::Sidecar,
             http10: node.metadata.http10,
+            ipv6: me.addresses.iter().any(IpAddr::is_ipv6),
+            http_proxy: if role == Role::Sidecar { http_proxy(snapshot, node) } else { None },
             locality: if prefers(snapshot) { me.locality.clone() } else { String::new() },
             served,
             mode,
@@ -134,6 +140,15 @@ impl View {
             namespace: me.namespace,
         }
     }
+}
+
+/// The proxy port: as the proxy says, else as the mesh says. Without namespaces every pod has a loopback address of
+/// its own, and the port is there.
+fn http_proxy(snapshot: &Snapshot, node: &Node) -> Option<(IpAddr, u16)> {
+    let said = node.metadata.http_proxy_port.parse().ok();
+    let port = said.unwrap_or(snapshot.mesh.http_proxy_port);
+    let own = node.id.ip.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+    (port > 0).then(|| (own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port))
 }
 
 /// What is known of a proxy: by its pod, else by its own word.
@@ -169,7 +184,7 @@ impl Me {
             None => Me {
                 namespace: id.namespace.clone(),
                 labels: node.metadata.labels.clone(),
-                addresses: address.into_iter().collect(),
+                addresses: said_addresses(node),
                 locality,
                 workload: None,
             },
@@ -186,6 +201,15 @@ impl Me {
         let mine = |address: &crate::model::endpoint::Address| matches!(address, crate::model::endpoint::Address::Ip(ip) if self.addresses.contains(ip));
         endpoints.iter().find(|e| mine(&e.address)).map(|e| e.port)
     }
+}
+
+/// Addresses that a proxy without a known pod says it has.
+fn said_addresses(node: &Node) -> Vec<IpAddr> {
+    let all = std::iter::once(&node.id.ip).chain(&node.metadata.instance_ips);
+    let mut out: Vec<IpAddr> = all.filter_map(|text| text.parse().ok()).collect();
+    out.sort();
+    out.dedup();
+    out
 }
 
 /// Ports of the workload that services of its namespace declare.

@@ -41,7 +41,8 @@ pub(crate) fn table(
         })
         .collect();
     let versions = if announced { Vec::new() } else { said.iter().map(|r| r.version.to_string()).collect() };
-    let input = Table { name: name.clone(), announced, rest, hosts: versions };
+    let ports_count = name == RouteName::HttpProxy;
+    let input = Table { name: name.clone(), announced, ports_count, rest, hosts: versions };
     let table = sight.memo.say_bytes(Kind::Route, &name.to_string(), &input, |input| {
         let inline: Vec<_> =
             if announced { Vec::new() } else { said.iter().map(|r| r.bytes.clone()).collect() };

@@ -10,4 +10,5 @@ pub(super) mod grpc;
 pub(super) mod hosts;
 pub(super) mod inbound;
 pub(super) mod listeners;
+pub(super) mod proxy_port;
 pub(super) mod routes;

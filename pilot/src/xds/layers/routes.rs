@@ -73,7 +73,7 @@ fn sniffed(sight: &Sight<'_>, rest: Rest) -> Vec<Arc<Resource>> {
 }
 
 /// The virtual host of a service.
-fn service_host(sight: &Sight<'_>, visible: &Visible, port: u16) -> Host {
+pub(super) fn service_host(sight: &Sight<'_>, visible: &Visible, port: u16) -> Host {
     let service = &visible.service;
     let base = sight.snapshot.mesh.policy.as_ref();
     let cluster = ClusterName::outbound(port, "", &service.host);

@@ -1,11 +1,12 @@
 //! Pieces of listeners: chain matches, listener filters, the skeleton of a listener.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, TrafficDirection};
 use envoy_types::pb::envoy::config::listener::v3::{
-    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, listener_filter::ConfigType,
+    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+    listener_filter::ConfigType,
 };
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
@@ -91,6 +92,14 @@ pub(super) fn listener(
         access_log: observe::listener_logs(observe),
         ..Default::default()
     }
+}
+
+/// Any address of IPv6 too.
+pub(super) fn also_ipv6(listener: &mut Listener, port: u16) {
+    listener.additional_addresses = vec![AdditionalAddress {
+        address: Some(socket(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)),
+        ..Default::default()
+    }];
 }
 
 /// Waits for the first bytes this long; zero: as long as it takes.

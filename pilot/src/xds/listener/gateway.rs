@@ -52,6 +52,9 @@ pub fn build(input: &Gateway) -> Listener {
     let name = names::listener(ANY, input.port);
     let common = &input.common;
     let mut listener = chain::listener(&name, ANY, input.port, TrafficDirection::Outbound, &common.observe);
+    if common.ipv6 {
+        chain::also_ipv6(&mut listener, input.port);
+    }
     let prefix = format!("outbound_{name}");
     for one in &input.chains {
         let encrypted = one.tls.is_some() || matches!(one.to, To::Sni(_));

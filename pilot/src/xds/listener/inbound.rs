@@ -68,6 +68,9 @@ pub fn build(input: &Inbound) -> Listener {
     let common = &input.common;
     let mut listener =
         chain::listener(names::VIRTUAL_INBOUND, ANY, PORT, TrafficDirection::Inbound, &common.observe);
+    if common.ipv6 {
+        chain::also_ipv6(&mut listener, PORT);
+    }
     let quiet: Vec<u16> = input
         .ports
         .iter()

@@ -7,8 +7,10 @@ pub mod gateway;
 pub mod grpc;
 pub mod inbound;
 pub mod outbound;
+pub mod proxy_port;
 
 pub use gateway::Gateway;
 pub use grpc::Grpc;
 pub use inbound::Inbound;
 pub use outbound::{Catch, Outbound};
+pub use proxy_port::ProxyPort;

@@ -31,6 +31,9 @@ pub fn catch(input: &Catch) -> Listener {
     let observe = &input.common.observe;
     let mut listener =
         chain::listener(names::VIRTUAL_OUTBOUND, ANY, PORT, TrafficDirection::Outbound, observe);
+    if input.common.ipv6 {
+        chain::also_ipv6(&mut listener, PORT);
+    }
     listener.use_original_dst = Some(boolean(true));
     listener.listener_filters = vec![chain::original_dst()];
     let rest = if input.allow_any { ClusterName::Passthrough } else { ClusterName::BlackHole };
@@ -94,6 +97,9 @@ pub fn build(input: &Outbound) -> Listener {
     let address = input.address.unwrap_or(ANY);
     let mut listener =
         chain::listener(&name, address, input.port, TrafficDirection::Outbound, &common.observe);
+    if common.ipv6 && input.address.is_none() {
+        chain::also_ipv6(&mut listener, input.port);
+    }
     chain::unbound(&mut listener);
     let tcp = |target: &TcpTarget| filters::tcp(common, &stat_prefix(target), target);
     for by_name in &input.tls {

@@ -25,6 +25,8 @@ pub struct Table {
     pub name: RouteName,
     /// Virtual hosts come as resources of their own.
     pub announced: bool,
+    /// Ports are part of the names that virtual hosts answer to.
+    pub ports_count: bool,
     pub rest: Rest,
     /// Versions of the inline virtual hosts, in order.
     pub hosts: Vec<String>,
@@ -51,7 +53,7 @@ pub fn build(input: &Table, hosts: &[Bytes]) -> Bytes {
         vhds: input.announced.then(|| Vhds { config_source: Some(ads()) }),
         validate_clusters: Some(boolean(false)),
         max_direct_response_body_size_bytes: Some(uint32(MAX_BODY)),
-        ignore_port_in_host_matching: true,
+        ignore_port_in_host_matching: !input.ports_count,
         ..Default::default()
     };
     let mut bytes =
