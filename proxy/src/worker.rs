@@ -14,6 +14,7 @@ use rand::rngs::SmallRng;
 use crate::balance::Picker;
 use crate::config::{Config, HttpChain, TcpChain};
 use crate::dice::Dice;
+use crate::io::Flusher;
 use crate::observe::{Facts, Peer, TcpFacts};
 use crate::pool::Pool;
 use crate::tls::Secrets;
@@ -43,6 +44,8 @@ pub struct Worker {
     /// For identifiers.
     pub rng: RefCell<SmallRng>,
     pub pool: Pool,
+    /// Gathers the writes of HTTP/2 connections.
+    pub flusher: Rc<Flusher>,
     pub dialer: Rc<dyn Dialer>,
     pub secrets: Secrets,
     pub observer: Rc<dyn Observer>,
@@ -59,6 +62,7 @@ impl Worker {
             picker: RefCell::new(Picker::new(parts.dice)),
             rng: RefCell::new(rand::make_rng()),
             pool: Pool::default(),
+            flusher: Flusher::start(),
             dialer: parts.dialer,
             secrets: parts.secrets,
             observer: parts.observer,

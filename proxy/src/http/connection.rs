@@ -173,7 +173,8 @@ async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
 
 /// HTTP/2: a task for each stream; this task moves the frames.
 async fn serve_h2(session: Session, conn: h1::Conn) {
-    let (stream, ahead) = conn.into_parts();
+    let (mut stream, ahead) = conn.into_parts();
+    stream.gather(&session.worker.flusher);
     let options = session.http.h2;
     let session = Rc::new(session);
     let handshake = h2::server::Builder::new()

@@ -152,7 +152,7 @@ pub(crate) fn finish_headers(session: &Session, exchange: &Exchange, headers: &m
 /// The `date` of a response; the text is made once a second.
 fn date(now: SystemTime) -> HeaderValue {
     thread_local! {
-        static LAST: RefCell<(u64, HeaderValue)> = RefCell::new((0, HeaderValue::from_static("")));
+        static LAST: RefCell<(u64, HeaderValue)> = RefCell::new((u64::MAX, HeaderValue::from_static("")));
     }
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     LAST.with_borrow_mut(|last| {

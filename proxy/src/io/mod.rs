@@ -2,8 +2,10 @@
 //! Everything above (`h1`, `h2`, `tcp`) reads and writes a [`Stream`] and never asks what is beneath, except
 //! the TCP relay, which takes the sockets apart for splice.
 
+mod coalesce;
 mod rewound;
 mod stream;
 
+pub use coalesce::Flusher;
 pub use rewound::Rewound;
 pub use stream::{Raw, Stream, Wire};

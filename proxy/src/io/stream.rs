@@ -4,11 +4,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::coalesce::{Flusher, Gathered};
 
 /// The lowest layer.
 #[derive(Debug)]
@@ -22,8 +25,16 @@ pub enum Raw {
 /// A raw stream with the bytes that were read from it before.
 #[derive(Debug)]
 pub struct Wire {
-    raw: Raw,
+    base: Base,
     prefix: Bytes,
+}
+
+#[derive(Debug)]
+enum Base {
+    Direct(Raw),
+    Gathered(Gathered),
+    /// Only while one becomes the other.
+    Moving,
 }
 
 /// What HTTP and TCP serve on.
@@ -37,27 +48,28 @@ pub enum Stream {
 impl Wire {
     /// A wire of which nothing was read.
     pub fn new(raw: Raw) -> Self {
-        Wire { raw, prefix: Bytes::new() }
+        Wire::with_prefix(raw, Bytes::new())
     }
 
     /// A wire whose first bytes are `prefix`, already taken from the socket.
     pub fn with_prefix(raw: Raw, prefix: Bytes) -> Self {
-        Wire { raw, prefix }
+        Wire { base: Base::Direct(raw), prefix }
     }
 
-    /// The parts again; the prefix holds what nobody has read yet.
-    pub fn into_parts(self) -> (Raw, Bytes) {
-        (self.raw, self.prefix)
+    /// The socket, where bytes can go past this wire: a plain one, with nothing read ahead or held back.
+    pub fn bare_tcp(&self) -> Option<&TcpStream> {
+        match &self.base {
+            Base::Direct(Raw::Tcp(tcp)) if self.prefix.is_empty() => Some(tcp),
+            _ => None,
+        }
     }
 
-    /// The bytes that were read before are all taken.
-    pub fn is_fresh(&self) -> bool {
-        self.prefix.is_empty()
-    }
-
-    /// The layer beneath.
-    pub fn raw(&self) -> &Raw {
-        &self.raw
+    /// From now on writes are gathered over each turn of the worker's loop.
+    fn gather(&mut self, flusher: &Rc<Flusher>) {
+        self.base = match std::mem::replace(&mut self.base, Base::Moving) {
+            Base::Direct(raw) => Base::Gathered(Gathered::new(raw, flusher.clone())),
+            other => other,
+        };
     }
 }
 
@@ -77,12 +89,12 @@ impl Stream {
         Stream::Plain(Wire::new(Raw::Tcp(tcp)))
     }
 
-    /// The wire beneath, under TLS too.
-    pub fn wire(&self) -> &Wire {
+    /// From now on writes are gathered over each turn of the worker's loop, below TLS: for HTTP/2.
+    pub fn gather(&mut self, flusher: &Rc<Flusher>) {
         match self {
-            Stream::Plain(wire) => wire,
-            Stream::Server(tls) => tls.get_ref().0,
-            Stream::Client(tls) => tls.get_ref().0,
+            Stream::Plain(wire) => wire.gather(flusher),
+            Stream::Server(tls) => tls.get_mut().0.gather(flusher),
+            Stream::Client(tls) => tls.get_mut().0.gather(flusher),
         }
     }
 }
@@ -142,19 +154,27 @@ impl AsyncWrite for Raw {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.prefix.is_empty() {
-            return Pin::new(&mut this.raw).poll_read(cx, buf);
+        if !this.prefix.is_empty() {
+            let n = this.prefix.len().min(buf.remaining());
+            buf.put_slice(&this.prefix[..n]);
+            this.prefix.advance(n);
+            return Poll::Ready(Ok(()));
         }
-        let n = this.prefix.len().min(buf.remaining());
-        buf.put_slice(&this.prefix[..n]);
-        this.prefix.advance(n);
-        Poll::Ready(Ok(()))
+        match &mut this.base {
+            Base::Direct(raw) => Pin::new(raw).poll_read(cx, buf),
+            Base::Gathered(gathered) => gathered.poll_read(cx, buf),
+            Base::Moving => Poll::Ready(Ok(())),
+        }
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().raw).poll_write(cx, buf)
+        match &mut self.get_mut().base {
+            Base::Direct(raw) => Pin::new(raw).poll_write(cx, buf),
+            Base::Gathered(gathered) => gathered.poll_write(cx, &[io::IoSlice::new(buf)]),
+            Base::Moving => Poll::Ready(Ok(0)),
+        }
     }
 
     fn poll_write_vectored(
@@ -162,19 +182,34 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().raw).poll_write_vectored(cx, bufs)
+        match &mut self.get_mut().base {
+            Base::Direct(raw) => Pin::new(raw).poll_write_vectored(cx, bufs),
+            Base::Gathered(gathered) => gathered.poll_write(cx, bufs),
+            Base::Moving => Poll::Ready(Ok(0)),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.raw.is_write_vectored()
+        match &self.base {
+            Base::Direct(raw) => raw.is_write_vectored(),
+            Base::Gathered(_) | Base::Moving => true,
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().raw).poll_flush(cx)
+        match &mut self.get_mut().base {
+            Base::Direct(raw) => Pin::new(raw).poll_flush(cx),
+            Base::Gathered(gathered) => gathered.poll_flush(),
+            Base::Moving => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().raw).poll_shutdown(cx)
+        match &mut self.get_mut().base {
+            Base::Direct(raw) => Pin::new(raw).poll_shutdown(cx),
+            Base::Gathered(gathered) => gathered.poll_shutdown(cx),
+            Base::Moving => Poll::Ready(Ok(())),
+        }
     }
 }
 

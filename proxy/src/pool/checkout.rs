@@ -178,7 +178,7 @@ async fn wait(worker: &Worker, want: &Want<'_>, slot: Rc<Slot>) -> Result<Lease,
         slot.dialing.set(slot.dialing.get() + 1);
         let guard = DialGuard(&slot);
         let to = Opening { cluster: want.cluster, endpoint: want.endpoint, alpn: want.alpn, sni: want.sni };
-        let Open { stream, opened } = open(worker, to, slot.home.clone(), permit).await?;
+        let Open { mut stream, opened } = open(worker, to, slot.home.clone(), permit).await?;
         let agreed = opened.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
         if !speaks_h2(want.lane, agreed) {
             slot.protocol.set(Protocol::Http1);
@@ -187,6 +187,7 @@ async fn wait(worker: &Worker, want: &Want<'_>, slot: Rc<Slot>) -> Result<Lease,
             let conn = Box::new(Conn::new(stream));
             return Ok(Lease::H1(Single { conn, opened, reused: false, slot }));
         }
+        stream.gather(&worker.flusher);
         let lease = slot.start(stream, opened, want.cluster.settings.h2).await?;
         slot.protocol.set(Protocol::Http2);
         drop(guard);

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::splice::Pipe;
-use crate::io::{Raw, Stream};
+use crate::io::Stream;
 
 const SCRATCH: usize = 256 * 1024;
 /// Reads of at least this size are busy; so many in a row begin to splice.
@@ -172,10 +172,7 @@ impl Flow {
 /// The socket of a plain stream whose first bytes are all read.
 fn tcp_of(stream: &Stream) -> Option<&TcpStream> {
     match stream {
-        Stream::Plain(wire) => match wire.raw() {
-            Raw::Tcp(tcp) if wire.is_fresh() => Some(tcp),
-            _ => None,
-        },
+        Stream::Plain(wire) => wire.bare_tcp(),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Dialling: an address and socket options in, a wire out. The only place of the data path that opens sockets
+//! Dialling: an address and socket options in, a stream out. The only place of the data path that opens sockets
 //! towards upstreams. `TcpDialer` is the real one; tests give their own over memory.
 
 use std::future::Future;
@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
 use crate::config::{EndpointAddress, Keepalive};
-use crate::io::{Raw, Wire};
+use crate::io::Raw;
 
 /// What is dialled and how.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct DialPlan {
 }
 
 /// The future of a dial.
-pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Wire>> + 'a>>;
+pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Raw>> + 'a>>;
 
 /// Opens connections. The caller limits the time.
 pub trait Dialer {
@@ -40,11 +40,10 @@ pub struct TcpDialer {
 impl Dialer for TcpDialer {
     fn dial<'a>(&'a self, plan: &'a DialPlan) -> Dialing<'a> {
         Box::pin(async move {
-            let raw = match &plan.address {
+            Ok(match &plan.address {
                 EndpointAddress::Ip(address) => Raw::Tcp(self.connect(*address, plan)?.await?),
                 EndpointAddress::Pipe(path) => Raw::Unix(UnixStream::connect(&**path).await?),
-            };
-            Ok(Wire::new(raw))
+            })
         })
     }
 }

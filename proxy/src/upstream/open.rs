@@ -16,7 +16,7 @@ use super::DialPlan;
 use crate::cluster::{Outcome, Permit};
 use crate::config::{Cluster, Endpoint, EndpointAddress};
 use crate::fail::Failure;
-use crate::io::Stream;
+use crate::io::{Stream, Wire};
 use crate::observe::TlsFacts;
 use crate::tls::{ClientTls, Overrides, connect};
 use crate::worker::Worker;
@@ -148,12 +148,13 @@ async fn dial(worker: &Worker, to: Opening<'_>) -> Result<Dialed, NotOpen> {
     let settings = &to.cluster.settings;
     let address = to.endpoint.address.clone();
     let plan = DialPlan { address, bind: settings.bind, keepalive: settings.keepalive };
-    let wire = worker.dialer.dial(&plan).await.map_err(|error| {
+    let raw = worker.dialer.dial(&plan).await.map_err(|error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
         failed(format!("delayed connect error: {text}"))
     })?;
-    let local = wire.raw().local_addr();
+    let local = raw.local_addr();
+    let wire = Wire::new(raw);
     let Some(tls) = transport(to.cluster, to.endpoint) else {
         return Ok((Stream::Plain(wire), local, None));
     };

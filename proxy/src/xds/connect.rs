@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wire::transport::Channel;
 
 use crate::config::{Cluster, EndpointAddress};
-use crate::io::Wire;
+use crate::io::Raw;
 use crate::tls::{self, Secret, SecretSource, Secrets};
 use crate::upstream::{DialPlan, Dialer, TcpDialer};
 
@@ -115,7 +115,7 @@ impl Connector {
         }
     }
 
-    async fn dial(&self) -> Result<Wire, String> {
+    async fn dial(&self) -> Result<Raw, String> {
         let dial = async |address: EndpointAddress| {
             let plan = DialPlan { address, bind: None, keepalive: None };
             self.dialer.dial(&plan).await.map_err(|e| e.to_string())

@@ -118,7 +118,7 @@ impl Dialer for MemoryDialer {
             };
             let (near, far) = tokio::io::duplex(PIPE);
             accept(far);
-            Ok(Wire::new(Raw::Memory(near)))
+            Ok(Raw::Memory(near))
         })
     }
 }
