@@ -29,6 +29,10 @@ const MESH_TCP: [&str; 2] = ["istio-peer-exchange", "istio"];
 const MESH_HTTP: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 /// The same between two of our own proxies.
 const MESH_HTTP_OWN: [&str; 4] = ["mesh-h2", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
+/// What our own proxy agrees to on HTTP chains, the best first.
+const AGREE_OWN: [&str; 6] = ["mesh-h2", "istio-h2", "istio-http/1.1", "istio-http/1.0", "h2", "http/1.1"];
+/// What Envoy agrees to: it takes the version from these two names alone.
+const AGREE: [&str; 2] = ["h2", "http/1.1"];
 
 /// All that the inbound listener may depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +64,12 @@ struct Service<'a> {
     http: Option<Filter>,
     tcp: Vec<Filter>,
     protocol: Protocol,
+    /// How clients of the mesh announce HTTP.
     alpn: &'a [&'a str],
+    /// What is agreed to on HTTP chains.
+    agree_http: &'a [&'a str],
+    /// What is agreed to on opaque chains: whoever agrees to the exchange must do it.
+    agree_tcp: Vec<&'a str>,
 }
 
 /// Builds `virtualInbound`.
@@ -119,6 +128,8 @@ fn declared<'a>(port: &InboundPort, common: &Common, alpn: &'a [&'a str]) -> Ser
         tcp_name: name,
         protocol: port.protocol,
         alpn,
+        agree_http: agree_http(common),
+        agree_tcp: agree_tcp(common),
     }
 }
 
@@ -133,7 +144,19 @@ fn undeclared<'a>(common: &Common, alpn: &'a [&'a str]) -> Service<'a> {
         tcp_name: names::VIRTUAL_INBOUND.to_owned(),
         protocol: Protocol::Unknown,
         alpn,
+        agree_http: agree_http(common),
+        agree_tcp: agree_tcp(common),
     }
+}
+
+fn agree_http(common: &Common) -> &'static [&'static str] {
+    if common.features.own() { &AGREE_OWN } else { &AGREE }
+}
+
+fn agree_tcp(common: &Common) -> Vec<&'static str> {
+    let exchange = common.features.metadata_exchange.then_some(MESH_TCP[0]);
+    let rest: &[&str] = if common.features.own() { &MESH_TCP[1..] } else { &AGREE };
+    exchange.into_iter().chain(rest.iter().copied()).collect()
 }
 
 /// The chains of one port: TLS of the mesh, TLS of the application, plain; HTTP and opaque of each.
@@ -142,7 +165,7 @@ fn chains(out: &mut Vec<FilterChain>, service: &Service<'_>, mode: Mode) {
     let all: Vec<&str> = service.alpn.iter().copied().chain(MESH_TCP).collect();
     let mut http = |when: When<'_>, mutual: bool| {
         let filters = service.http.iter().cloned().collect();
-        let tls = mutual.then(|| tls::mesh_server(&all));
+        let tls = mutual.then(|| tls::mesh_server(service.agree_http));
         out.push(chain::chain(&service.http_name, When { port, ..when }, tls.as_ref(), filters));
     };
     let sniffed = service.protocol == Protocol::Unknown;
@@ -165,7 +188,7 @@ fn chains(out: &mut Vec<FilterChain>, service: &Service<'_>, mode: Mode) {
         http(When { transport: raw, alpn: &PLAIN_HTTP, ..Default::default() }, false);
     }
     let mut tcp = |when: When<'_>, mutual: bool| {
-        let tls = mutual.then(|| tls::mesh_server(&all));
+        let tls = mutual.then(|| tls::mesh_server(&service.agree_tcp));
         out.push(chain::chain(&service.tcp_name, When { port, ..when }, tls.as_ref(), service.tcp.clone()));
     };
     if !is_http {
