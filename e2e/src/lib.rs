@@ -6,6 +6,7 @@
 pub mod client;
 pub mod laptop;
 pub mod origin;
+pub mod paper;
 pub mod planes;
 pub mod process;
 pub mod programs;

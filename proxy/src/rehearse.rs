@@ -82,6 +82,10 @@ pub struct HttpOutcome {
     pub response: HeaderMap,
     /// Copies: cluster and parts of a million.
     pub mirrors: Vec<(Arc<str>, u32)>,
+    /// What a hashing balancer would get.
+    pub hash: Option<u64>,
+    /// ALPN that `istio.alpn` puts in place of the cluster's.
+    pub alpn: Option<Vec<Arc<str>>>,
     sent: HeaderMap,
 }
 
@@ -133,7 +137,7 @@ fn targets(config: &Config, tcp: &TcpChain) -> Vec<(Arc<str>, u32, bool)> {
 
 fn request(
     config: &Config,
-    http: &HttpChain,
+    chain: &HttpChain,
     listener: &Listener,
     call: &Call,
     dice: &mut Dice,
@@ -156,14 +160,16 @@ fn request(
         path: &call.path,
         headers: &call.headers,
     };
-    let explanation = explain(config, http, &conn, &head, dice);
-    let steps = filter::request_steps(&http.filters, &explanation.decision, &head, dice);
+    let explanation = explain(config, chain, &conn, &head, dice);
+    let steps = filter::request_steps(&chain.filters, &explanation.decision, &head, dice);
     let mut outcome = HttpOutcome {
         explanation,
         steps,
         request: None,
         response: HeaderMap::new(),
         mirrors: Vec::new(),
+        hash: None,
+        alpn: None,
         sent: call.headers.clone(),
     };
     // A format is shown as it was written.
@@ -176,6 +182,9 @@ fn request(
             filter::rewrite(to, &mut path, &mut authority, &mut headers);
             outcome.request = Some((path, authority, headers));
             filter::response_headers(to, &mut outcome.response, &mut fill);
+            outcome.hash = crate::balance::hash_request(&to.forward().hash, &head, &conn).hash;
+            outcome.alpn =
+                filter::alpn(&chain.filters, &to.cluster, http::Version::HTTP_11).map(<[_]>::to_vec);
             let mirrors = to.forward().mirrors.iter();
             let name = |slot: crate::config::ClusterSlot| config.cluster_names.get(slot.0 as usize).cloned();
             outcome.mirrors = mirrors.filter_map(|one| Some((name(one.cluster)?, one.fraction))).collect();
@@ -191,7 +200,7 @@ fn request(
     if let (Some(cors), Some(origin)) =
         (filter::cors_of(&outcome.explanation.decision), call.headers.get(http::header::ORIGIN))
     {
-        filter::respond(&http.filters, Some(cors), Some(origin), &mut outcome.response);
+        filter::respond(&chain.filters, Some(cors), Some(origin), &mut outcome.response);
     }
     outcome
 }
@@ -217,6 +226,11 @@ impl Rehearsal {
 }
 
 impl HttpOutcome {
+    /// True unless a filter answers in the upstream's place.
+    pub fn ends_upstream(&self) -> bool {
+        !matches!(self.steps.last(), Some(Step::Abort { .. } | Step::Preflight(_)))
+    }
+
     fn verdict(&self) -> String {
         match self.steps.last() {
             Some(Step::Abort { status, grpc: None }) => return format!("abort {}", status.as_u16()),
@@ -273,7 +287,9 @@ impl HttpOutcome {
             writeln!(f)?;
         } else {
             for tried in &why.tried {
-                writeln!(f, "  not rule {}: {}", tried.rule.name, tried.failed)?;
+                let name = [&*tried.rule.name, tried.rule.origin.as_deref().unwrap_or_default()];
+                let name = name.iter().find(|name| !name.is_empty()).copied().unwrap_or("-");
+                writeln!(f, "  not rule {name}: {}", tried.failed)?;
             }
         }
         for step in &self.steps {
