@@ -8,3 +8,4 @@ mod limits;
 mod support;
 mod tcp;
 mod timing;
+mod tls;

@@ -18,7 +18,9 @@ use proxy::filter::Filter;
 use proxy::h1::{Conn as H1, Frame, Length, Limits, RequestLine};
 use proxy::http::Served;
 use proxy::io::{Raw, Stream, Wire};
+use proxy::observe::TlsFacts;
 use proxy::observe::{Conn, Facts, Peer, TcpFacts};
+use proxy::tls::Secrets;
 use proxy::upstream::{DialPlan, Dialer, Dialing};
 use proxy::worker::{Moment, Node, Observer, Parts, Worker};
 use tokio::io::DuplexStream;
@@ -43,12 +45,16 @@ pub struct Told {
     pub bytes: (u64, u64),
     pub messages: (u64, u64),
     pub grpc_status: Option<u16>,
+    pub protocol: Version,
+    /// The client, by its certificate.
+    pub peer: Option<String>,
 }
 
 #[derive(Default)]
 pub struct Recorder {
     pub requests: RefCell<Vec<Told>>,
     pub connections: RefCell<Vec<(Moment, u64, u64, Vec<Failure>)>>,
+    pub frames: RefCell<Vec<String>>,
 }
 
 impl Observer for Recorder {
@@ -61,6 +67,8 @@ impl Observer for Recorder {
             bytes: (facts.bytes_received, facts.bytes_sent),
             messages: (facts.request_messages, facts.response_messages),
             grpc_status: facts.grpc_status,
+            protocol: facts.protocol,
+            peer: facts.conn.tls.as_ref().and_then(|tls| tls.peer_principal.as_deref().map(str::to_owned)),
         });
     }
     fn connection(&self, _: &TcpChain, facts: &TcpFacts, when: Moment) {
@@ -70,7 +78,9 @@ impl Observer for Recorder {
     fn peer_of_headers(&self, id: &[u8], _: &[u8]) -> Option<Arc<Peer>> {
         Some(Arc::new(Peer { workload: String::from_utf8_lossy(id).as_ref().into(), ..Peer::default() }))
     }
-    fn peer_of_frame(&self, _: &[u8]) -> Option<Arc<Peer>> {
+    fn peer_of_frame(&self, body: &[u8]) -> Option<Arc<Peer>> {
+        let peer = wire::peer::Peer::from_frame(body).ok()?;
+        self.frames.borrow_mut().push(peer.id);
         None
     }
 }
@@ -250,6 +260,10 @@ fn cluster(name: &str, id: u64, settings: ClusterSettings, endpoints: &[SocketAd
 }
 
 pub fn mesh(setup: Setup) -> Mesh {
+    mesh_with(setup, Secrets::new(), Node::default())
+}
+
+pub fn mesh_with(setup: Setup, secrets: Secrets, node: Node) -> Mesh {
     let main = Arc::new(cluster("main", 1, setup.settings, &setup.endpoints));
     main.limits.adopt(setup.limits);
     let shadow = Arc::new(cluster("shadow", 2, ClusterSettings::default(), &setup.shadow));
@@ -286,10 +300,10 @@ pub fn mesh(setup: Setup) -> Mesh {
         index: 0,
         config: live.reader(),
         dialer: Rc::new(MemoryDialer(net.clone())),
-        secrets: proxy::tls::Secrets::new(),
+        secrets,
         observer: told.clone(),
         drain: watch,
-        node: Arc::new(Node::default()),
+        node: Arc::new(node),
         dice: Dice::new(1),
     });
     Mesh { worker, net, told, live, drain, cluster: main, http: Arc::new(setup.http) }
@@ -310,6 +324,10 @@ pub fn conn() -> Conn {
 }
 
 pub fn served(stream: DuplexStream, app: App, drain: base::drain::Watch) -> Served {
+    served_stream(Stream::Plain(Wire::new(Raw::Memory(stream))), app, drain)
+}
+
+pub fn served_stream(stream: Stream, app: App, drain: base::drain::Watch) -> Served {
     let chain = Chain {
         name: "test".into(),
         matches: ChainMatch::default(),
@@ -332,13 +350,7 @@ pub fn served(stream: DuplexStream, app: App, drain: base::drain::Watch) -> Serv
         access_logs: Vec::new(),
         version: "1".into(),
     };
-    Served {
-        stream: Stream::Plain(Wire::new(Raw::Memory(stream))),
-        conn: Arc::new(conn()),
-        listener: Arc::new(listener),
-        chain: Arc::new(chain),
-        drain,
-    }
+    Served { stream, conn: Arc::new(conn()), listener: Arc::new(listener), chain: Arc::new(chain), drain }
 }
 
 impl Mesh {
@@ -352,6 +364,32 @@ impl Mesh {
 
     pub fn connect(&self) -> Client {
         Client(H1::new(Stream::Plain(Wire::new(Raw::Memory(self.connect_raw())))))
+    }
+
+    /// Serves a connection whose TLS is done.
+    pub async fn serve_stream(&self, stream: Stream, tls: Option<TlsFacts>) {
+        let mut served = served_stream(stream, App::Http(self.http.clone()), self.drain.watch());
+        served.conn = Arc::new(Conn { tls, ..conn() });
+        proxy::http::serve(self.worker.clone(), served, self.http.clone()).await;
+    }
+
+    /// The same for TCP.
+    pub async fn serve_tcp(&self, stream: Stream, tls: Option<TlsFacts>, exchange: bool) {
+        let chain = Arc::new(TcpChain {
+            stat_prefix: "test".into(),
+            targets: vec![(ClusterSlot(0), 1)],
+            idle_timeout: Duration::from_secs(100),
+            access_logs: Vec::new(),
+            stats: true,
+            sni_cluster: false,
+            hash_source_ip: false,
+        });
+        let mut served = served_stream(stream, App::Tcp(chain.clone()), self.drain.watch());
+        served.conn = Arc::new(Conn { tls, ..conn() });
+        if exchange && let Some(chain) = Arc::get_mut(&mut served.chain) {
+            chain.tcp_peer_exchange = true;
+        }
+        proxy::tcp::serve(self.worker.clone(), served, chain).await;
     }
 
     /// The last request's record.
