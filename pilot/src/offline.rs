@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use api::core::{Namespace, Pod, PodTemplate};
+use api::meta::labels_match;
 use api::{AnyObject, Finding, Findings, Key, Kind, Object, Spec};
 use serde_json::json;
 use wire::Node;
@@ -161,13 +162,25 @@ fn expand(objects: &mut Objects) {
             _ => {}
         }
     }
-    let has_pods = objects.keys().any(|key| key.kind == Kind::Pod);
-    if !has_pods {
-        for (number, mut pod) in (2u16..).zip(pods) {
+    // What already has pods (a dump of a cluster) needs no more.
+    pods.retain(|pod| {
+        let there = |object: &AnyObject| {
+            object.get::<Pod>().is_some_and(|other| {
+                other.meta.namespace == pod.meta.namespace
+                    && labels_match(&pod.meta.labels, &other.meta.labels)
+            })
+        };
+        pod.meta.labels.is_empty() || !objects.values().any(there)
+    });
+    objects.extend(pods.into_iter().map(|pod| (pod.key(), pod.into())));
+    let mut number = 2u16;
+    for object in objects.values_mut() {
+        let AnyObject::Pod(pod) = object else { continue };
+        if pod.status.as_ref().is_none_or(|status| status["podIP"].as_str().is_none_or(str::is_empty)) {
             let [high, low] = number.to_be_bytes();
             let ip = format!("10.244.{high}.{low}");
             pod.status = Some(json!({ "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }] }));
-            objects.insert(pod.key(), pod.into());
+            number = number.saturating_add(1);
         }
     }
     let mut number = 256u16;

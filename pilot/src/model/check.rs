@@ -9,6 +9,7 @@ use super::routes::route::{Action, Destination, GatewayRef};
 use super::routes::virtual_service::gateway;
 use super::snapshot::Snapshot;
 use crate::world::World;
+use crate::xds::tls::CIPHERS;
 
 /// All checks across sections.
 pub(super) fn across(world: &World, snapshot: &Snapshot, out: &mut Findings) {
@@ -137,10 +138,37 @@ fn serving(snapshot: &Snapshot, object: &Object<Gateway>, out: &mut Findings) {
     if snapshot.workloads.iter().next().is_none() {
         return;
     }
-    let serves = |labels| api::meta::labels_match(selector, labels);
-    if !snapshot.workloads.iter().any(|w| serves(&w.labels)) {
+    let pods: Vec<_> =
+        snapshot.workloads.iter().filter(|w| api::meta::labels_match(selector, &w.labels)).collect();
+    if pods.is_empty() {
         let text = "no pod has the labels of the selector: nothing listens";
-        note(out, object, "spec.selector", Code::NoMatchingWorkloadsFound, text);
+        return note(out, object, "spec.selector", Code::NoMatchingWorkloadsFound, text);
+    }
+    for (index, server) in object.spec.servers.iter().enumerate() {
+        let Some(tls) = &server.tls else { continue };
+        let single = Some(&tls.credential_name).filter(|name| !name.is_empty());
+        for name in single.into_iter().chain(&tls.credential_names) {
+            let missing = pods.iter().find(|p| snapshot.secrets.named(&p.namespace, name).is_none());
+            if let Some(pod) = missing {
+                let text = format!(
+                    "there is no usable Secret {name} in {}, the namespace of the gateway's pods: TLS fails there",
+                    pod.namespace
+                );
+                let path = format!("spec.servers[{index}].tls");
+                note(out, object, &path, Code::ReferencedResourceNotFound, text);
+            }
+        }
+        let odd = tls.cipher_suites.iter().filter(|name| !CIPHERS.contains(&name.as_str()));
+        for name in odd {
+            let path = format!("spec.servers[{index}].tls.cipherSuites");
+            note(
+                out,
+                object,
+                &path,
+                Code::NoEffect,
+                format!("{name} is no cipher suite that can be asked for: left out"),
+            );
+        }
     }
 }
 

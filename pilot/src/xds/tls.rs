@@ -25,6 +25,22 @@ use crate::model::routes::route::Text;
 /// File of trust anchors for clients that cannot say "the system's".
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// Suites of TLS 1.2 that may be asked for; a client refuses a listener with any other word.
+pub const CIPHERS: [&str; 12] = [
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+];
+
 /// A secret that the proxy's own identity keeper gives.
 fn own_secret(name: &str) -> SdsSecretConfig {
     let service = grpc_service::TargetSpecifier::EnvoyGrpc(grpc_service::EnvoyGrpc {
@@ -183,7 +199,8 @@ pub fn gateway_server(tls: &ServerTls, alpn: &[&str]) -> DownstreamTlsContext {
     let min = version(tls.min).unwrap_or(TlsProtocol::TlSv12);
     let max = version(tls.max).unwrap_or(TlsProtocol::TlSv13);
     let mut params = versions(min, max);
-    params.cipher_suites.clone_from(&tls.ciphers);
+    params.cipher_suites =
+        tls.ciphers.iter().filter(|name| CIPHERS.contains(&name.as_str())).cloned().collect();
     let mut common = CommonTlsContext {
         tls_params: Some(params),
         alpn_protocols: alpn.iter().map(|&p| p.to_owned()).collect(),

@@ -103,6 +103,11 @@ pub struct Serving {
 }
 
 impl View {
+    /// Whether source addresses must be said for both families.
+    pub fn both_families(&self) -> bool {
+        self.ipv6 && !self.features.own()
+    }
+
     /// The class of this proxy.
     pub fn of(snapshot: &Snapshot, node: &Node, session: Session) -> View {
         let me = Me::find(snapshot, node);

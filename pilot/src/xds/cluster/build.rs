@@ -13,7 +13,9 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::cluster::v3::{
     CircuitBreakers, Cluster, Filter, UpstreamConnectionOptions,
 };
-use envoy_types::pb::envoy::config::core::v3::{BindConfig, SocketAddress, TcpKeepalive, socket_address};
+use envoy_types::pb::envoy::config::core::v3::{
+    BindConfig, ExtraSourceAddress, SocketAddress, TcpKeepalive, socket_address,
+};
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use serde_json::{Value, json};
 
@@ -60,6 +62,8 @@ pub struct Inbound {
     pub services: Vec<(String, String, String)>,
     pub pool: Option<Pool>,
     pub connect_timeout: Duration,
+    /// Say a source address of IPv6 too: Envoy does not leave it out by itself where it does not fit.
+    pub both_families: bool,
 }
 
 impl Outbound {
@@ -205,7 +209,7 @@ pub fn inbound(input: &Inbound) -> Cluster {
     );
     cluster.circuit_breakers = Some(breakers(&pool, &Policy::default()));
     cluster.metadata = Some(metadata(vec![("istio", json!({ "services": services }))]));
-    cluster.upstream_bind_config = Some(bind_loopback());
+    cluster.upstream_bind_config = Some(bind_loopback(input.both_families));
     if let Some(options) = protocol::inbound(input.protocol, &pool) {
         cluster.typed_extension_protocol_options = HashMap::from([(protocol::KEY.to_owned(), options)]);
     }
@@ -217,6 +221,7 @@ pub fn inbound(input: &Inbound) -> Cluster {
 pub struct Fixed {
     pub name: ClusterName,
     pub connect_timeout: Duration,
+    pub both_families: bool,
 }
 
 /// Builds one of the fixed clusters.
@@ -232,7 +237,7 @@ pub fn fixed(input: &Fixed) -> Cluster {
             let inbound = *name == ClusterName::InboundPassthrough;
             let mut cluster = original(name.clone(), input.connect_timeout);
             cluster.circuit_breakers = Some(breakers(&Pool::default(), &Policy::default()));
-            cluster.upstream_bind_config = inbound.then(bind_loopback);
+            cluster.upstream_bind_config = inbound.then(|| bind_loopback(input.both_families));
             cluster.typed_extension_protocol_options =
                 HashMap::from([(protocol::KEY.to_owned(), protocol::as_downstream(&Pool::default()))]);
             cluster
@@ -250,13 +255,16 @@ fn original(name: ClusterName, connect_timeout: Duration) -> Cluster {
     }
 }
 
-fn bind_loopback() -> BindConfig {
+fn bind_loopback(both_families: bool) -> BindConfig {
+    let source = |address: &str| SocketAddress {
+        address: address.to_owned(),
+        port_specifier: Some(socket_address::PortSpecifier::PortValue(0)),
+        ..Default::default()
+    };
+    let other = ExtraSourceAddress { address: Some(source("::6")), socket_options: None };
     BindConfig {
-        source_address: Some(SocketAddress {
-            address: "127.0.0.6".to_owned(),
-            port_specifier: Some(socket_address::PortSpecifier::PortValue(0)),
-            ..Default::default()
-        }),
+        source_address: Some(source("127.0.0.6")),
+        extra_source_addresses: both_families.then_some(other).into_iter().collect(),
         ..Default::default()
     }
 }

@@ -21,7 +21,8 @@ use crate::xds::view::Role;
 pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     let mesh = &sight.snapshot.mesh;
     let gateway = sight.view.role == Role::Gateway;
-    let on = (sight.scope, &mesh.outbound, &mesh.policy, sight.view.features, gateway);
+    let on =
+        (sight.scope, &mesh.outbound, &mesh.policy, sight.view.features, gateway, sight.view.both_families());
     sight.layer("clusters", &on, || {
         let mut out: Vec<Arc<Resource>> = all(sight)
             .map(|(input, _)| {
@@ -34,7 +35,11 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
             fixed.push(ClusterName::InboundPassthrough);
         }
         for name in fixed {
-            let input = Fixed { name: name.clone(), connect_timeout: mesh.outbound.connect_timeout };
+            let input = Fixed {
+                name: name.clone(),
+                connect_timeout: mesh.outbound.connect_timeout,
+                both_families: sight.view.both_families(),
+            };
             out.push(sight.memo.say(Kind::Cluster, &name.to_string(), &input, build::fixed));
         }
         out

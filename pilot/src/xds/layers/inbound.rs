@@ -19,7 +19,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
         common: sight.common(Direction::Inbound),
     };
     let connect_timeout = mesh.outbound.connect_timeout;
-    let on = (&listener, &sight.view.served, connect_timeout);
+    let on = (&listener, &sight.view.served, connect_timeout, sight.view.both_families());
     sight.layer("inbound", &on, || {
         let mut out = vec![sight.memo.say(Kind::Listener, names::VIRTUAL_INBOUND, &listener, inbound::build)];
         for served in &sight.view.served {
@@ -33,6 +33,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
                     .collect(),
                 pool: served.pool.clone(),
                 connect_timeout,
+                both_families: sight.view.both_families(),
             };
             let name = ClusterName::Inbound { port: served.port }.to_string();
             out.push(sight.memo.say(Kind::Cluster, &name, &input, build::inbound));
