@@ -86,8 +86,11 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
         tracing::warn!(field, "this part of the bootstrap has no effect here");
     }
     let dialer = TcpDialer { mark: mark(&settings) };
-    let plan = plan(&settings, &boot, &config, &secrets, dialer)?;
     let keeper = keeper(&settings, &secrets, dialer);
+    let mut plan = plan(&settings, &boot, &config, &secrets, dialer)?;
+    if let Some(plan) = &mut plan {
+        plan.identity = keeper.as_ref().map(Keeper::health);
+    }
     let node = node(&settings, &boot);
     let own = wire::Node::from_proto(&node).map(|node| Own::of(&node)).unwrap_or_default();
     let introduction = wire::Node::from_proto(&node).map(|node| observe::introduction(&node));
@@ -415,7 +418,7 @@ fn plan(
         }
     };
     let connector = Connector { address: target, security, secrets: secrets.clone(), dialer };
-    Ok(Some(Plan { node, connector, delta, follow }))
+    Ok(Some(Plan { node, connector, delta, follow, identity: None }))
 }
 
 fn keeper(settings: &Settings, secrets: &Secrets, dialer: TcpDialer) -> Option<Keeper> {

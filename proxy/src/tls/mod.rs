@@ -12,6 +12,9 @@ mod server;
 mod settings;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{ClientStream, Overrides, connect, control_plane};
 pub use facts::serial;
 pub use provider::{install, provider};
@@ -31,5 +34,19 @@ pub enum TlsError {
     Settings(String),
     /// The handshake failed, or the connection ended during it.
     #[error("TLS_error: {0}")]
-    Handshake(#[from] std::io::Error),
+    Handshake(String),
+}
+
+impl From<std::io::Error> for TlsError {
+    /// Unpacks the reason that our verifiers gave; rustls shows it inside of two layers of its own.
+    fn from(error: std::io::Error) -> Self {
+        use rustls::{CertificateError, Error, OtherError};
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        match inner {
+            Some(Error::InvalidCertificate(CertificateError::Other(OtherError(reason)))) => {
+                TlsError::Handshake(reason.to_string())
+            }
+            _ => TlsError::Handshake(error.to_string()),
+        }
+    }
 }

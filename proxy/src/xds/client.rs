@@ -16,8 +16,11 @@ use wire::{Kind, Reject, Resource, delta, sotw};
 
 use super::store::{Batch, Changed, Store};
 use super::wanted::Wanted;
-use super::{Connector, Credential, Security};
-use crate::tls::{SecretSource, Secrets};
+use super::{Connector, Credential};
+use crate::identity::Health;
+
+/// The first certificate is worth this much waiting: pilot tells more to a proxy that it knows.
+const IDENTITY_WAIT: Duration = Duration::from_secs(2);
 
 /// What is followed, and how.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct Plan {
     pub delta: bool,
     /// Wildcard subscriptions: clusters and listeners, and names where DNS is served.
     pub follow: BTreeSet<Kind>,
+    /// Our certificate, where the control plane asks for one.
+    pub identity: Option<base::Live<Health>>,
 }
 
 /// How the session goes.
@@ -170,10 +175,10 @@ pub async fn follow(plan: Plan, store: Arc<Mutex<Store>>, status: base::Live<Sta
     let mut session = Session::new(&plan);
     let mut attempts = Attempts::new(Backoff { max: Duration::from_secs(5), ..Backoff::default() });
     loop {
-        let secrets = &plan.connector.secrets;
-        // Only a control plane of the mesh asks for our certificate.
-        let had_certificate =
-            !matches!(plan.connector.security, Security::Tls { .. }) || has_certificate(secrets);
+        if tokio::time::timeout(IDENTITY_WAIT, identified(&plan)).await.is_err() {
+            tracing::warn!("no certificate yet; asking the control plane without");
+        }
+        let had_certificate = is_identified(&plan);
         let ended = match session.open(&plan, Credential::Mutual).await {
             Ok(()) => {
                 note(&status, |status| {
@@ -231,7 +236,7 @@ async fn pump(
     loop {
         let next = tokio::select! {
             next = session.next() => next,
-            () = identified(&plan.connector.secrets), if !had_certificate => return Ended::Identified,
+            () = identified(plan), if !had_certificate => return Ended::Identified,
         };
         let accepted = match next {
             Ok(accepted) => accepted,
@@ -277,13 +282,16 @@ fn apply(
     (changed, warm)
 }
 
-fn has_certificate(secrets: &Secrets) -> bool {
-    secrets.certificate(&SecretSource::Identity(crate::identity::OWN.into())).is_ok()
+/// Has a certificate, or needs none.
+fn is_identified(plan: &Plan) -> bool {
+    plan.identity.as_ref().is_none_or(|health| health.load().window.is_some())
 }
 
-async fn identified(secrets: &Secrets) {
-    while !has_certificate(secrets) {
-        tokio::time::sleep(Duration::from_millis(250)).await;
+async fn identified(plan: &Plan) {
+    let Some(health) = &plan.identity else { return };
+    let mut reader = health.reader();
+    while reader.load().window.is_none() {
+        reader.changed().await;
     }
 }
 
