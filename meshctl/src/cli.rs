@@ -1,32 +1,33 @@
 //! The command tree as data: one variant per command, one file in `cmd/` behind each.
 //!
-//! In: the arguments of the program. Out: an exit code: 0, 1 for something refused or not found, 2 for wrong usage,
-//! or the code of the program that `exec` ran.
+//! In: the arguments of the program. Out: an exit code: 0, 1 for something refused or not found, 64 for wrong usage,
+//! 65 for a wrong file, 79 for findings of `analyze`, or the code of the program that `exec` ran.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
-use crate::cmd;
+use crate::cmd::{self, printed};
+use crate::globals::{DEFAULT_MESH, Globals};
 
 /// A service mesh: on this machine, and in a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "meshctl", version, disable_help_subcommand = true, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
-    global: Global,
+    globals: Globals,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
+/// What commands on a laptop mesh are told.
+#[derive(Clone, Debug)]
 pub struct Global {
-    /// Which mesh of this machine
-    #[arg(long, global = true, env = "MESHCTL_MESH", default_value = "default", value_name = "NAME")]
+    /// Name of the mesh
     pub mesh: String,
-    /// Namespace
-    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    /// Namespace, if one was said
     pub namespace: Option<String>,
 }
 
@@ -52,14 +53,46 @@ enum Command {
     Rollout(cmd::rollout::Rollout),
     Label(cmd::label::Label),
     Annotate(cmd::label::Annotate),
+    #[command(flatten)]
+    Inspect(cmd::inspect::Inspect),
 }
 
 /// Runs the program.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    let global = &cli.global;
-    let result = match cli.command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help is no mistake; a closed pipe is none either.
+            let code = if error.use_stderr() { printed::code::USAGE } else { printed::code::OK };
+            error.print().ok();
+            return ExitCode::from(code);
+        }
+    };
+    let code = match act(cli.command, &cli.globals) {
+        Ok(code) => u8::try_from(code).unwrap_or(printed::code::FAILED),
+        Err(error) => printed::failed(&error).write(),
+    };
+    ExitCode::from(code)
+}
+
+fn act(command: Command, globals: &Globals) -> Result<i32> {
+    let global = match &command {
+        Command::Inspect(command) => return Ok(command.run(globals)?.write().into()),
+        // They make and end laptop meshes, whatever cluster may be around.
+        Command::Up(_) | Command::Down(_) => laptop(globals.mesh.as_deref().unwrap_or(DEFAULT_MESH), globals),
+        // Their output is somebody else's.
+        Command::Logs(_) | Command::Exec(_) => laptop(globals.mesh()?, globals),
+        _ => {
+            let mesh = globals.mesh()?;
+            if std::io::stdout().is_terminal() {
+                anstream::eprintln!("mesh {mesh} on this machine");
+            }
+            laptop(mesh, globals)
+        }
+    };
+    let global = &global;
+    match command {
         Command::Up(command) => command.run(global),
         Command::Down(command) => command.run(global),
         Command::Apply(command) => command.run(global),
@@ -72,12 +105,10 @@ pub fn run() -> ExitCode {
         Command::Rollout(command) => command.run(global),
         Command::Label(command) => command.run(global),
         Command::Annotate(command) => command.run(global),
-    };
-    match result {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Command::Inspect(_) => unreachable!("answered above"),
     }
+}
+
+fn laptop(mesh: &str, globals: &Globals) -> Global {
+    Global { mesh: mesh.to_owned(), namespace: globals.namespace.clone() }
 }

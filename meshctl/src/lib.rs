@@ -1,12 +1,17 @@
 //! meshctl: the command line, and the mesh on a laptop.
 //!
 //! ```text
-//!   main -> cli (the command tree) -> cmd/* (one file per command) -> local/ (a mesh on this machine)
-//!                                                                  -> render/ (tables, JSON path)
+//!   main -> cli (the command tree) -> cmd/* (one file per command) -> local/   a mesh on this machine
+//!                                                                  -> client/  a running mesh's pages
+//!                                                                  -> offline/ a mesh on paper: pilot and proxy, pure
+//!                                                                  -> render/, proxy_config/  tables
 //! ```
 
 pub mod cli;
+pub mod client;
 pub mod cmd;
+pub mod globals;
 pub mod local;
+pub mod offline;
 pub mod proxy_config;
 pub mod render;

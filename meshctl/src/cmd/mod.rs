@@ -1,13 +1,22 @@
-//! One file per command: its arguments, and what it does with them.
+//! One file per command: its arguments, and what it does with them. `inspect` lists those that change nothing;
+//! they return what they print (`printed`).
 
+pub mod analyze;
 pub mod apply;
 pub mod create;
 pub mod delete;
 pub mod down;
 pub mod exec;
 pub mod get;
+pub mod inspect;
 pub mod label;
 pub mod logs;
+pub mod printed;
+pub mod proxy_config;
+pub mod proxy_status;
 pub mod rollout;
 pub mod scale;
 pub mod up;
+pub mod validate;
+pub mod version;
+pub mod x;

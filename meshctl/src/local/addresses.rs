@@ -31,7 +31,8 @@ const DNS_NUMBER: u16 = 10;
 /// The addresses given so far.
 #[derive(Debug)]
 pub struct Addresses {
-    file: PathBuf,
+    /// Where the table is kept; none on paper.
+    file: Option<PathBuf>,
     services: BTreeMap<String, u16>,
     pods: BTreeSet<u16>,
     last_pod: u16,
@@ -45,7 +46,14 @@ impl Addresses {
         let read = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut services: BTreeMap<String, u16> = read.unwrap_or_default();
         services.insert("kube-system/kube-dns".to_owned(), DNS_NUMBER);
-        Self { file, services, pods: BTreeSet::new(), last_pod: 1 }
+        Self { file: Some(file), services, pods: BTreeSet::new(), last_pod: 1 }
+    }
+
+    /// A table that is not kept, for meshes on paper.
+    #[must_use]
+    pub fn on_paper() -> Self {
+        let services = BTreeMap::from([("kube-system/kube-dns".to_owned(), DNS_NUMBER)]);
+        Self { file: None, services, pods: BTreeSet::new(), last_pod: 1 }
     }
 
     /// The addresses of a Service, the same ones whenever it is asked.
@@ -58,8 +66,10 @@ impl Addresses {
                 let free = (FIRST_SERVICE..u16::MAX).find(|number| !taken.contains(number));
                 let number = free.context("all Service addresses are taken")?;
                 self.services.insert(key, number);
-                super::paths::write_whole(&self.file, &serde_json::to_vec_pretty(&self.services)?)
-                    .with_context(|| format!("write {}", self.file.display()))?;
+                if let Some(file) = &self.file {
+                    super::paths::write_whole(file, &serde_json::to_vec_pretty(&self.services)?)
+                        .with_context(|| format!("write {}", file.display()))?;
+                }
                 number
             }
         };

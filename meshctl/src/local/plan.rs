@@ -171,6 +171,20 @@ impl PodPlan {
         let program = self.program(container)?;
         let mut env = base_environment(self.hostname());
         env.extend(program.env);
+        let env = self.environment(world, container, env)?;
+        let argv = program.argv.iter().map(|word| expand(word, &env)).collect();
+        let own = Some(container.working_dir.clone()).filter(|dir| !dir.is_empty());
+        let cwd = own.or(program.working_dir).unwrap_or_else(|| "/".to_owned());
+        Ok(Resolved { argv, env, cwd, programs: program.programs })
+    }
+
+    /// What a container's environment adds to another one.
+    pub fn environment(
+        &self,
+        world: &World,
+        container: &Container,
+        mut env: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, String> {
         for source in &container.env_from {
             self.env_from(world, source, &mut env)?;
         }
@@ -183,10 +197,7 @@ impl PodPlan {
                 env.insert(variable.name.clone(), value);
             }
         }
-        let argv = program.argv.iter().map(|word| expand(word, &env)).collect();
-        let own = Some(container.working_dir.clone()).filter(|dir| !dir.is_empty());
-        let cwd = own.or(program.working_dir).unwrap_or_else(|| "/".to_owned());
-        Ok(Resolved { argv, env, cwd, programs: program.programs })
+        Ok(env)
     }
 
     fn env_from(

@@ -132,7 +132,8 @@ async fn publish(mesh: &Arc<Mesh>, last: &mut Option<Known>, say: &impl Fn(Strin
     Ok(())
 }
 
-fn views(world: &mut World, facts: &[PodFacts]) -> anyhow::Result<Vec<ServiceView>> {
+/// Every Service together with the pods behind it.
+pub(crate) fn views(world: &mut World, facts: &[PodFacts]) -> anyhow::Result<Vec<ServiceView>> {
     let all: Vec<Object<Service>> = world.all::<Service>().cloned().collect();
     let mut views = Vec::with_capacity(all.len());
     for service in &all {
@@ -146,7 +147,8 @@ fn views(world: &mut World, facts: &[PodFacts]) -> anyhow::Result<Vec<ServiceVie
 const MAKERS: [Kind; 6] =
     [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob];
 
-fn for_pilot(world: &World, views: &[ServiceView]) -> Vec<Value> {
+/// Everything that pilot must know, as an API server would show it.
+pub(crate) fn for_pilot(world: &World, views: &[ServiceView]) -> Vec<Value> {
     let mut objects = Vec::new();
     for (key, stored) in &world.objects {
         match key.kind {

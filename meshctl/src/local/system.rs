@@ -12,10 +12,13 @@ pub const SYSTEM_NAMESPACE: &str = "istio-system";
 /// Namespaces in which nothing is ever injected.
 pub const NEVER_INJECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 
+/// The objects of any mesh, as text; folders are left as `@NAMES@`.
+pub const OBJECTS: &str = include_str!("system.yaml");
+
 /// The objects of this mesh, as text.
 #[must_use]
 pub fn objects(paths: &Paths) -> String {
-    include_str!("system.yaml")
+    OBJECTS
         .replace("@CONFIG@", &paths.config().display().to_string())
         .replace("@CA@", &paths.ca().display().to_string())
         .replace("@JWKS@", &paths.state.join(citadel::token::JWKS_FILE).display().to_string())

@@ -62,15 +62,35 @@ impl Dump {
     /// `envoy.config.listener.v3.Listener` messages.
     pub fn listeners(&self) -> Vec<&Value> {
         let mut all = self.entries("ListenersConfigDump", &["static_listeners"], "listener");
-        all.extend(
-            self.entries("ListenersConfigDump", &["dynamic_listeners"], "active_state")
-                .into_iter()
-                .filter_map(|state| {
-                    let listener = &state["listener"];
-                    listener.is_object().then_some(listener)
-                }),
-        );
+        all.extend(self.dynamic_listeners());
         all
+    }
+
+    /// Clusters that came by discovery.
+    pub fn dynamic_clusters(&self) -> Vec<&Value> {
+        self.entries("ClustersConfigDump", &["dynamic_active_clusters"], "cluster")
+    }
+
+    /// Listeners that came by discovery.
+    pub fn dynamic_listeners(&self) -> Vec<&Value> {
+        let states = self.entries("ListenersConfigDump", &["dynamic_listeners"], "active_state");
+        states.into_iter().map(|state| &state["listener"]).filter(|listener| listener.is_object()).collect()
+    }
+
+    /// Routes that came by discovery.
+    pub fn dynamic_routes(&self) -> Vec<&Value> {
+        self.entries("RoutesConfigDump", &["dynamic_route_configs"], "route_config")
+    }
+
+    /// When the routes changed last.
+    pub fn routes_loaded(&self) -> Option<&str> {
+        let lists = self.section("RoutesConfigDump").flat_map(|part| part["dynamic_route_configs"].as_array());
+        lists.flatten().filter_map(|entry| entry["last_updated"].as_str()).max()
+    }
+
+    /// `envoy.config.core.v3.TypedExtensionConfig` messages.
+    pub fn extensions(&self) -> Vec<&Value> {
+        self.entries("EcdsConfigDump", &["ecds_filters"], "ecds_filter")
     }
 
     /// `envoy.config.route.v3.RouteConfiguration` messages.
@@ -110,7 +130,10 @@ pub(super) fn messages(type_name: &str, list: &[&Value], form: Form) -> Result<S
 }
 
 /// One value as text.
-pub(super) fn text(value: &Value, form: Form) -> Result<String> {
+///
+/// # Errors
+/// It has no such form.
+pub fn text(value: &Value, form: Form) -> Result<String> {
     Ok(match form {
         Form::Yaml => serde_saphyr::to_string(value).context("YAML")?,
         Form::Json | Form::Short => serde_json::to_string_pretty(value)? + "\n",
@@ -119,7 +142,7 @@ pub(super) fn text(value: &Value, form: Form) -> Result<String> {
 
 /// Through the message type, so that only field names change and no key of a map. What the types do not know
 /// stays as it is.
-fn camel(type_name: &str, message: &Value) -> Value {
+pub(super) fn camel(type_name: &str, message: &Value) -> Value {
     let encoded = wire::reflect::from_json(type_name, message);
     match encoded {
         Ok(bytes) => wire::reflect::to_json(&format!("type.googleapis.com/{type_name}"), &bytes, false),

@@ -1,0 +1,40 @@
+//! The commands that look and change nothing. One variant each; the files beside this one do the work.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::printed::Printed;
+use super::{analyze, proxy_config, proxy_status, validate, version, x};
+use crate::globals::Globals;
+
+/// Commands that look and change nothing.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Inspect {
+    #[command(visible_alias = "v")]
+    Validate(validate::Validate),
+    Analyze(analyze::Analyze),
+    #[command(name = "proxy-status", visible_alias = "ps")]
+    ProxyStatus(proxy_status::ProxyStatus),
+    #[command(name = "proxy-config", visible_alias = "pc")]
+    ProxyConfig(proxy_config::ProxyConfig),
+    Version(version::Version),
+    #[command(name = "x", visible_alias = "experimental")]
+    Experimental(x::Experimental),
+}
+
+impl Inspect {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// As the command says; `printed::failed` makes text and exit code of it.
+    pub fn run(&self, globals: &Globals) -> Result<Printed> {
+        match self {
+            Inspect::Validate(args) => validate::run(args, globals),
+            Inspect::Analyze(args) => analyze::run(args, globals),
+            Inspect::ProxyStatus(args) => proxy_status::run(args, globals),
+            Inspect::ProxyConfig(args) => proxy_config::run(args, globals),
+            Inspect::Version(args) => version::run(args, globals),
+            Inspect::Experimental(args) => x::run(args, globals),
+        }
+    }
+}

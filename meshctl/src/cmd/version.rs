@@ -1,0 +1,137 @@
+//! `meshctl version`: of this program, of the control plane, and of the proxies that are connected to it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::{ArgAction, Args};
+use serde_json::{Value, json};
+
+use super::printed::Printed;
+use crate::client::Mesh;
+use crate::globals::{Globals, ShortKubeconfig};
+use crate::proxy_config::{Form, text};
+
+/// Show the versions of meshctl, the control plane and the proxies
+#[derive(Args, Clone, Debug)]
+pub struct Version {
+    /// Numbers only; --short=false adds the build
+    #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true", hide_default_value = true)]
+    short: bool,
+    /// Ask the mesh too; --remote=false does not
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true", hide_default_value = true)]
+    remote: bool,
+    /// json or yaml
+    #[arg(short, long, value_name = "FORM")]
+    output: Option<Form>,
+    #[command(flatten)]
+    kubeconfig: ShortKubeconfig,
+}
+
+/// What a mesh says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Remote {
+    /// Component and version.
+    control_plane: Vec<(String, String)>,
+    /// Proxy id and version.
+    proxies: Vec<(String, String)>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A mesh runs, and does not answer.
+pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
+    let mut printed = Printed::default();
+    let remote = match args.remote {
+        false => None,
+        true => {
+            let mesh = Mesh::find_if_running(&globals.with(&args.kubeconfig))?;
+            if mesh.is_none() {
+                let name = globals.mesh()?;
+                printed.err = format!("no mesh {name} is running here; `meshctl up FILE|DIR` starts one\n");
+            }
+            mesh.map(|mesh| ask(&mesh)).transpose()?
+        }
+    };
+    printed.out = match args.output.unwrap_or_default() {
+        Form::Short => plain(remote.as_ref(), args.short),
+        form => text(&structured(remote.as_ref()), form)?,
+    };
+    Ok(printed)
+}
+
+fn ask(mesh: &Mesh) -> Result<Remote> {
+    let version = mesh.pilot("/version")?;
+    // A string, or an object that holds one.
+    let version = match serde_json::from_str::<Value>(&version) {
+        Ok(Value::String(version)) => version,
+        Ok(Value::Object(map)) => map.get("version").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        _ => version.trim().to_owned(),
+    };
+    let states = super::proxy_status::states(&mesh.pilot("/debug/syncz")?)?;
+    let proxies = states.into_iter().map(|state| (state.proxy, state.version)).collect();
+    Ok(Remote { control_plane: vec![("pilot".to_owned(), version)], proxies })
+}
+
+fn plain(remote: Option<&Remote>, short: bool) -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    let mut out = format!("client version: {own}\n");
+    if !short {
+        let build = option_env!("MESH_BUILD_ID").unwrap_or("none");
+        let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+        out = format!("client version: {own} (build {build}, {system}/{machine})\n");
+    }
+    let Some(remote) = remote else { return out };
+    let mut planes: Vec<&str> = remote.control_plane.iter().map(|(_, version)| version.as_str()).collect();
+    planes.dedup();
+    out.push_str(&format!("control plane version: {}\n", planes.join(", ")));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, version) in &remote.proxies {
+        *counts.entry(if version.is_empty() { "unknown" } else { version }).or_default() += 1;
+    }
+    let proxies = |(version, count): (&str, usize)| match count {
+        1 => format!("{version} (1 proxy)"),
+        count => format!("{version} ({count} proxies)"),
+    };
+    let counts: Vec<String> = counts.into_iter().map(proxies).collect();
+    let none = || "none".to_owned();
+    out.push_str(&format!("data plane version: {}\n", counts.into_iter().reduce(|a, b| a + ", " + &b).unwrap_or_else(none)));
+    out
+}
+
+fn structured(remote: Option<&Remote>) -> Value {
+    let build = option_env!("MESH_BUILD_ID");
+    let mut out = json!({"clientVersion": {"version": env!("CARGO_PKG_VERSION"), "revision": build}});
+    if let Some(remote) = remote {
+        let plane = |(component, version): &(String, String)| {
+            json!({"Component": component, "Revision": "default", "Info": {"version": version}})
+        };
+        let proxy = |(id, version): &(String, String)| json!({"ID": id, "IstioVersion": version});
+        out["meshVersion"] = remote.control_plane.iter().map(plane).collect();
+        out["dataPlaneVersion"] = remote.proxies.iter().map(proxy).collect();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_counted_by_version() {
+        let proxy = |id: &str, version: &str| (id.to_owned(), version.to_owned());
+        let remote = Remote {
+            control_plane: vec![proxy("pilot", "0.1.0")],
+            proxies: vec![proxy("a", "0.1.0"), proxy("b", "0.1.0"), proxy("c", "1.40.0")],
+        };
+        let text = plain(Some(&remote), true);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            ["control plane version: 0.1.0", "data plane version: 0.1.0 (2 proxies), 1.40.0 (1 proxy)"]
+        );
+        assert_eq!(structured(Some(&remote))["dataPlaneVersion"][2]["IstioVersion"], "1.40.0");
+    }
+}

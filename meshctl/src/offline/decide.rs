@@ -1,0 +1,379 @@
+//! What the proxy of a planned pod would do with a request.
+//!
+//! In: its resources and the request. Out: an `Answer`: listener, chain, route, rule with file and line, cluster,
+//! candidates, and the head as it would be sent. All of it by the proxy's own code: `xds::Store` compiles, `listen`
+//! chooses the chain, `router` decides, `filter` changes the head.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use base::Live;
+use http::{HeaderMap, HeaderValue};
+use proxy::config::{App, Chain, Cluster, Config, EndpointAddress, HttpChain, Listener, Target, TcpChain};
+use proxy::dice::Dice;
+use proxy::filter::{Fault, request_headers, response_headers, rewrite};
+use proxy::listen::{Seen, choose};
+use proxy::observe::Conn;
+use proxy::router::{Decision, Explanation, ForwardTo, Head, explain};
+use proxy::tls::Secrets;
+use proxy::xds::{Batch, Store};
+use serde::Serialize;
+use wire::nds::NameTable;
+use wire::node::Role;
+
+use super::proxy::Proxy;
+use super::request::Request;
+
+/// What happens, and why. Empty fields do not apply.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// `forward`, `respond`, `redirect` or `fail`.
+    pub decision: String,
+    /// Where the connection goes before it is intercepted.
+    pub destination: String,
+    pub listener: String,
+    pub chain: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub route: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub virtual_host: String,
+    /// Rules before the winner, and why each did not match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<String>,
+    /// The object behind the rule: `VirtualService default/reviews`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub object: String,
+    /// `FILE:LINE` of the rule.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    /// Status of an answer that the proxy gives itself, and what else it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
+    /// All shares of a weighted rule: cluster and weight.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<(String, u32)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+    /// The request line as sent on, if it differs.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rewritten: String,
+    /// `+ name: value` and `- name`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request_headers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<String>,
+    /// Timeout, retries, mirrors, faults, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// Resources that the proxy refuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// One candidate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    pub address: String,
+    pub healthy: bool,
+    pub priority: usize,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub workload: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub locality: String,
+}
+
+/// Decides. The same seed draws the same share.
+///
+/// # Errors
+/// The request cannot reach the proxy: no such address, or nothing listens.
+pub fn decide(proxy: &Proxy, request: &Request, seed: u64) -> Result<Answer> {
+    let live = Live::new(Config::default());
+    let mut store = Store::new(live.clone(), Arc::new(Secrets::new()));
+    let added = proxy.layers.iter().map(|resource| (**resource).clone()).collect();
+    let changed = store.apply(Batch { added, removed: Vec::new() });
+    let config = live.load();
+    let mut answer =
+        Answer { refused: changed.rejects.iter().map(ToString::to_string).collect(), ..Answer::default() };
+    let destination = destination(proxy, &store.names().load(), request)?;
+    answer.destination = destination.to_string();
+    let listener = listener(&config, proxy, destination)?;
+    answer.listener = listener.name.to_string();
+    let seen = Seen {
+        destination,
+        source: SocketAddr::new(proxy.node.id.ip.parse().unwrap_or(Ipv4Addr::LOCALHOST.into()), 40000),
+        server_name: (request.scheme == "https").then(|| request.host.as_str().into()),
+        tls: request.scheme == "https",
+        protocols: if request.scheme == "https" { vec!["h2".into(), "http/1.1".into()] } else { vec!["http/1.1".into()] },
+    };
+    let Some(chain) = choose(listener, &seen) else {
+        answer.decision = "fail".into();
+        answer.detail = "no filter chain of the listener takes this connection: it is closed".into();
+        return Ok(answer);
+    };
+    answer.chain = chain.name.to_string();
+    let mut dice = Dice::new(seed);
+    match &chain.app {
+        App::Http(http) => through_http(&mut answer, &config, &**http, &connection(listener, &seen), request, &mut dice),
+        App::Tcp(tcp) => through_tcp(&mut answer, &config, &**tcp, chain),
+        App::Close => {
+            answer.decision = "fail".into();
+            answer.detail = "the connection is closed".into();
+        }
+    }
+    Ok(answer)
+}
+
+fn connection(listener: &Listener, seen: &Seen) -> Conn {
+    Conn {
+        id: 1,
+        peer: seen.source,
+        local: seen.destination,
+        direction: listener.direction,
+        listener: listener.name.clone(),
+        tls: None,
+        server_name: seen.server_name.clone(),
+        tcp_peer: parking_lot::Mutex::new(None),
+        started: Instant::now(),
+    }
+}
+
+/// Where the application would connect to: a name that the proxy's DNS knows, an address, or the gateway's own port.
+fn destination(proxy: &Proxy, names: &NameTable, request: &Request) -> Result<SocketAddr> {
+    let id = &proxy.node.id;
+    if id.role == Role::Router {
+        let own = id.ip.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
+        return Ok(SocketAddr::new(own, gateway_port(proxy, request.port)));
+    }
+    if let Some(address) = request.address() {
+        return Ok(SocketAddr::new(address, request.port));
+    }
+    let domain = id.domain.as_str();
+    let base = domain.split_once('.').map_or(domain, |(_, rest)| rest);
+    let parent = base.split_once('.').map_or(base, |(_, rest)| rest);
+    let host = request.host.trim_end_matches('.');
+    let spellings =
+        [host.to_owned(), format!("{host}.{domain}"), format!("{host}.{base}"), format!("{host}.{parent}")];
+    let known = spellings.iter().find_map(|name| names.table.get(name));
+    let known = known.or_else(|| names.table.values().find(|one| one.alt_hosts.iter().any(|alt| alt == host)));
+    let address: Option<IpAddr> = known.and_then(|info| info.ips.first()).and_then(|ip| ip.parse().ok());
+    // A name that the mesh does not know has some address of the outside world.
+    let outside = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+    let address = address.unwrap_or(outside);
+    Ok(SocketAddr::new(address, request.port))
+}
+
+/// The port that a gateway's pod has behind a port of its Service.
+fn gateway_port(proxy: &Proxy, port: u16) -> u16 {
+    let (name, namespace) = (&proxy.node.id.name, &proxy.node.id.namespace);
+    let Some(workload) = proxy.paper.snapshot.workloads.named(namespace, name) else { return port };
+    let services = proxy.paper.snapshot.services.all.iter().filter(|service| service.namespace == *namespace);
+    let behind = services
+        .filter(|service| !service.selector.is_empty() && api::meta::labels_match(&service.selector, &workload.labels))
+        .find_map(|service| pilot::model::target_number(service.port(port)?, Some(workload)));
+    behind.unwrap_or(port)
+}
+
+fn listener<'a>(config: &'a Config, proxy: &Proxy, destination: SocketAddr) -> Result<&'a Listener> {
+    let bound = |port: u16| {
+        let mut bound = config.listeners.values().filter(|one| one.bind);
+        bound.find(|one| one.addresses.iter().any(|address| address.port() == port)).map(|one| &**one)
+    };
+    if proxy.node.id.role == Role::Router {
+        let port = destination.port();
+        return bound(port).with_context(|| {
+            let mut ports: Vec<u16> = config.listeners.values().flat_map(|l| &l.addresses).map(SocketAddr::port).collect();
+            ports.sort_unstable();
+            format!("no Gateway makes this pod listen on port {port}; it listens on {ports:?}")
+        });
+    }
+    let own = config.listener_for(destination).map(|one| &**one);
+    let outbound = || config.listeners.values().find(|one| one.hand_over).map(|one| &**one);
+    own.or_else(outbound).context("the proxy has no listener for outbound connections")
+}
+
+fn through_tcp(answer: &mut Answer, config: &Config, tcp: &TcpChain, chain: &Chain) {
+    let name = |slot: proxy::config::ClusterSlot| {
+        config.cluster_names.get(slot.0 as usize).map(ToString::to_string).unwrap_or_default()
+    };
+    answer.decision = "forward".into();
+    answer.detail = format!("as a TCP connection by chain {}", chain.name);
+    if tcp.targets.len() > 1 {
+        answer.shares = tcp.targets.iter().map(|(slot, weight)| (name(*slot), *weight)).collect();
+    }
+    match tcp.targets.first() {
+        Some((slot, _)) => {
+            answer.cluster = name(*slot);
+            if let Some(cluster) = config.cluster(*slot) {
+                answer.endpoints = endpoints(cluster);
+            }
+        }
+        None => {
+            answer.decision = "fail".into();
+            answer.detail = "the chain has no cluster: the connection is closed".into();
+        }
+    }
+}
+
+fn through_http(
+    answer: &mut Answer,
+    config: &Config,
+    chain: &HttpChain,
+    conn: &Conn,
+    request: &Request,
+    dice: &mut Dice,
+) {
+    let head = Head {
+        method: &request.method,
+        scheme: &request.scheme,
+        authority: &request.authority,
+        path: &request.path,
+        headers: &request.headers,
+    };
+    let explained = explain(config, chain, conn, &head, dice);
+    describe(answer, &explained);
+    match &explained.decision {
+        Decision::Forward(to) => forward(answer, config, to, request),
+        Decision::Redirect { location, status, .. } => {
+            answer.decision = "redirect".into();
+            answer.status = Some(status.as_u16());
+            answer.detail = format!("to {location}");
+        }
+        Decision::Respond { status, body, .. } => {
+            answer.decision = "respond".into();
+            answer.status = Some(status.as_u16());
+            answer.detail = String::from_utf8_lossy(body).into_owned();
+        }
+        Decision::Fail { failure, status, missing, .. } => {
+            answer.decision = "fail".into();
+            answer.status = Some(status.as_u16());
+            let missing = missing.as_ref().map(|name| format!(": {name} is not there")).unwrap_or_default();
+            answer.detail = format!("{failure:?}{missing}");
+        }
+    }
+}
+
+fn describe(answer: &mut Answer, explained: &Explanation) {
+    answer.route = explained.table.to_string();
+    if let Some((name, _)) = &explained.host {
+        answer.virtual_host = name.to_string();
+    }
+    let lost = explained.tried.iter().filter(|tried| !tried.matched);
+    answer.tried = lost
+        .map(|tried| {
+            let origin = tried.rule.origin.as_deref().map(|place| format!(" ({place})")).unwrap_or_default();
+            let name = if tried.rule.name.is_empty() { String::new() } else { format!(" {}", tried.rule.name) };
+            format!("rule {}{name}{origin}: {} does not match", tried.index, tried.failed)
+        })
+        .collect();
+    answer.object = explained.config.as_deref().map(object).unwrap_or_default();
+    answer.rule = explained.origin.as_deref().unwrap_or_default().to_owned();
+}
+
+/// `/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews` as people name it.
+fn object(path: &str) -> String {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        [_, _, _, "namespaces", namespace, kind, name] => {
+            let word: String = kind.split('-').collect();
+            let kind = api::Kind::from_word(&word).map_or((*kind).to_owned(), |kind| kind.name().to_owned());
+            format!("{kind} {namespace}/{name}")
+        }
+        _ => path.to_owned(),
+    }
+}
+
+fn forward(answer: &mut Answer, config: &Config, to: &ForwardTo, request: &Request) {
+    answer.decision = "forward".into();
+    answer.cluster = to.cluster.name.to_string();
+    answer.endpoints = endpoints(&to.cluster);
+    let name = |slot: proxy::config::ClusterSlot| {
+        config.cluster_names.get(slot.0 as usize).map(ToString::to_string).unwrap_or_default()
+    };
+    let forward = to.forward();
+    if let Target::Weighted { splits, .. } = &forward.target {
+        answer.shares = splits.iter().map(|split| (name(split.cluster), split.weight)).collect();
+    }
+    // What is filled in from the connection is only known when there is one.
+    let mut unknown = |_: &proxy::observe::TextFormat| Some(HeaderValue::from_static("(filled in when sent)"));
+    let (mut path, mut authority) = (request.path.clone(), request.authority.clone());
+    let mut headers = request.headers.clone();
+    request_headers(to, &mut headers, &mut unknown);
+    rewrite(to, &mut path, &mut authority, &mut headers);
+    answer.request_headers = changes(&request.headers, &headers);
+    if (&path, &authority) != (&request.path, &request.authority) {
+        answer.rewritten = format!("{} {}://{authority}{path}", request.method, request.scheme);
+    }
+    let mut response = HeaderMap::new();
+    response_headers(to, &mut response, &mut unknown);
+    answer.response_headers = changes(&HeaderMap::new(), &response);
+    if forward.timeout > Duration::ZERO {
+        answer.also.push(format!("timeout {:?}", forward.timeout));
+    }
+    if let Some(retry) = forward.retry.as_ref().or(to.host.retry.as_ref()) {
+        let each = match retry.per_try_timeout {
+            Duration::ZERO => String::new(),
+            time => format!(", {time:?} each"),
+        };
+        answer.also.push(format!("up to {} retries{each}", retry.retries));
+    }
+    for mirror in &forward.mirrors {
+        answer.also.push(format!("mirrored to {} ({})", name(mirror.cluster), percent(mirror.fraction)));
+    }
+    let fault = to.share().and_then(|share| share.fault.as_ref()).or(to.rule.fault.as_ref());
+    answer.also.extend(fault.iter().flat_map(|fault| faults(fault)));
+}
+
+fn percent(parts: u32) -> String {
+    format!("{}%", f64::from(parts) / 10_000.0)
+}
+
+fn faults(fault: &Fault) -> Vec<String> {
+    let delay = fault.delay.map(|(time, parts)| format!("delayed by {time:?} ({})", percent(parts)));
+    let abort = fault.abort_status.map(|(status, parts)| format!("aborted with {} ({})", status.as_u16(), percent(parts)));
+    let grpc = fault.abort_grpc.map(|(code, parts)| format!("aborted with gRPC status {code} ({})", percent(parts)));
+    [delay, abort, grpc].into_iter().flatten().collect()
+}
+
+/// Header fields that were added, changed or removed.
+fn changes(before: &HeaderMap, after: &HeaderMap) -> Vec<String> {
+    let values = |map: &HeaderMap, name: &http::HeaderName| -> Vec<String> {
+        map.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    };
+    let gone = before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("- {name}"));
+    let new = after.keys().filter(|name| values(before, name) != values(after, name));
+    let mut list: Vec<String> = gone.collect();
+    list.extend(new.map(|name| format!("+ {name}: {}", values(after, name).join(", "))));
+    list.sort();
+    list
+}
+
+fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
+    let set = cluster.endpoints.load();
+    let mut list = Vec::new();
+    for (priority, groups) in set.priorities.iter().enumerate() {
+        for endpoint in groups.iter().flat_map(|group| &group.endpoints) {
+            let workload = endpoint.workload.as_deref().unwrap_or_default();
+            let mut parts = workload.split(';');
+            let (name, namespace) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            list.push(Endpoint {
+                address: match &endpoint.address {
+                    EndpointAddress::Ip(address) => address.to_string(),
+                    EndpointAddress::Pipe(path) => format!("unix:{path}"),
+                },
+                healthy: endpoint.healthy,
+                priority,
+                workload: if name.is_empty() { String::new() } else { format!("{name}.{namespace}") },
+                locality: endpoint.locality.to_string(),
+            });
+        }
+    }
+    list
+}
