@@ -142,6 +142,12 @@ impl Stream2 {
         Stream2 { send: Some(send), ..Stream2::default() }
     }
 
+    /// The sending half of a response whose head was sent; `ended`: with the head the stream has ended.
+    pub(crate) fn answers(&mut self, send: SendStream<Bytes>, ended: bool) {
+        self.send = Some(send);
+        self.ended = ended;
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Failure>> {
         let Some(recv) = &mut self.recv else { return Poll::Ready(Ok(None)) };
         loop {

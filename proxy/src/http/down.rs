@@ -47,7 +47,7 @@ impl Down<'_> {
                 *response.status_mut() = status;
                 *response.headers_mut() = headers.clone();
                 let sent = respond.send_response(response, length.is_empty());
-                stream.send = Some(sent.map_err(|_| Failure::DownstreamReset)?);
+                stream.answers(sent.map_err(|_| Failure::DownstreamReset)?, length.is_empty());
                 Ok(())
             }
         }

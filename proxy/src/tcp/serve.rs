@@ -41,7 +41,6 @@ pub async fn serve(worker: Rc<Worker>, served: Served, tcp: Arc<TcpChain>) {
             Err(_) => return,
         }
     }
-    worker.observer.connection(&tcp, &facts, Moment::Opened);
     let relayed = drain.run(Box::pin(run(&worker, &tcp, &conn, &mut facts, stream, ahead))).await;
     match relayed {
         Some(Ok(())) | None => {}
@@ -104,6 +103,8 @@ async fn run(
         facts.upstream_peer = peer;
         answer = rest;
     }
+    // Only now is it known where it goes; a connection that goes nowhere is told of when it closes.
+    worker.observer.connection(tcp, facts, Moment::Opened);
     let relay = Relay {
         client,
         upstream,
