@@ -144,9 +144,10 @@ impl Writer {
 
     fn publish(&mut self, hub: &Hub) {
         let (snapshot, found) = model::resolve(Some(&self.snapshot), &self.world);
-        self.shown.set(self.world.clone());
         self.snapshot = snapshot;
         hub.publish(self.snapshot.clone());
+        // After it is in force: who sees an object here knows that the publication has it.
+        self.shown.set(self.world.clone());
         self.tell(found);
     }
 

@@ -43,6 +43,11 @@ pub fn routes(debug: &Debug) -> Routes {
         .get("/version", "version of this pilot", at(version))
         .get("/debug", "this list", at(index))
         .get("/debug/syncz", "connected proxies: sent and acknowledged, by type", at(syncz))
+        .get(
+            "/debug/settled",
+            "versions of all objects in force, and proxies that do not have them yet",
+            at(settled),
+        )
         .get("/debug/adsz", "connected proxies and what they are subscribed to", at(syncz))
         .get("/debug/connections", "connected clients", at(connections))
         .get(
@@ -143,6 +148,26 @@ fn syncz(debug: &Debug, _: &Request) -> Response {
         entry
     };
     pretty(&Value::Array(debug.hub.clients().iter().map(one).collect()))
+}
+
+/// For those who want to wait until what they wrote is in force everywhere.
+fn settled(debug: &Debug, _: &Request) -> Response {
+    let world = debug.world.load();
+    let generation = debug.hub.published().generation;
+    let versions: BTreeMap<String, String> = world
+        .objects()
+        .map(|object| (object.key().to_string(), object.meta().resource_version.clone()))
+        .collect();
+    let behind = |client: &Client| {
+        let waiting = client.types.values().any(|state| matches!(state.sync, Sync::Pending));
+        waiting || client.generation < generation
+    };
+    let clients = debug.hub.clients();
+    let behind: Vec<String> =
+        clients.iter().filter(|client| behind(client)).map(|client| client.node.id.to_string()).collect();
+    pretty(
+        &json!({ "generation": generation, "proxies": clients.len(), "behind": behind, "versions": versions }),
+    )
 }
 
 fn connections(debug: &Debug, _: &Request) -> Response {

@@ -4,6 +4,7 @@
 //! behind one lock that nobody holds across an await.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
@@ -48,6 +49,7 @@ pub struct Mesh {
     wake: Notify,
     changed: watch::Sender<u64>,
     ending: watch::Sender<bool>,
+    written: AtomicU64,
 }
 
 impl Mesh {
@@ -75,6 +77,7 @@ impl Mesh {
             wake: Notify::new(),
             changed: watch::channel(0).0,
             ending: watch::channel(false).0,
+            written: AtomicU64::new(0),
         }))
     }
 
@@ -91,6 +94,16 @@ impl Mesh {
     /// Waits for the next wake-up.
     pub async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Up to which revision of the world everything is written for pilot.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Everything up to this revision is written.
+    pub fn set_written(&self, revision: u64) {
+        self.written.store(revision, Ordering::Release);
     }
 
     /// Changes whenever something about pods changes.
@@ -159,10 +172,14 @@ impl Mesh {
         Place { pods: self.paths.pods(), state: &self.paths.state, signer: &self.signer }
     }
 
-    /// The longest time that a pod may take to end.
+    /// The longest time that containers may take to end; a proxy has nobody to drain for when all end.
     #[must_use]
-    pub fn longest_grace(&self) -> Duration {
-        if *self.ending.borrow() { LAST_GRACE } else { USUAL_GRACE }
+    pub fn longest_grace(&self, proxies: bool) -> Duration {
+        match (*self.ending.borrow(), proxies) {
+            (false, _) => USUAL_GRACE,
+            (true, false) => LAST_GRACE,
+            (true, true) => Duration::ZERO,
+        }
     }
 
     /// Asks for the end of the mesh.

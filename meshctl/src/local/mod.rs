@@ -32,6 +32,7 @@ pub mod renew;
 pub mod sandbox;
 pub mod screen;
 pub mod services;
+pub mod settle;
 pub mod system;
 pub mod terminal;
 pub mod translate;

@@ -142,7 +142,7 @@ impl PodTask {
             well = all_done(&mut apps) => {
                 if !*self.stop.borrow() {
                     self.finish.send_replace(true);
-                    self.end(&mut side).await;
+                    self.end(&mut side, true).await;
                     self.mesh.update_pod(&key, |pod| pod.over = Some(well));
                     return;
                 }
@@ -150,8 +150,8 @@ impl PodTask {
             () = told(&mut stop) => {}
         }
         self.finish.send_replace(true);
-        self.end(&mut apps).await;
-        self.end(&mut side).await;
+        self.end(&mut apps, gateway).await;
+        self.end(&mut side, true).await;
     }
 
     /// Writes the volumes, and tries again while something they need is missing.
@@ -320,12 +320,13 @@ impl PodTask {
     }
 
     /// Ends what still runs of these containers: asks, waits for the grace period, and lets go.
-    async fn end(&self, tasks: &mut JoinSet<bool>) {
+    async fn end(&self, tasks: &mut JoinSet<bool>, proxies: bool) {
         if tasks.is_empty() {
             return;
         }
         let seconds = self.plan.spec.termination_grace_period_seconds.unwrap_or(30);
-        let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(self.mesh.longest_grace());
+        let grace =
+            Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(self.mesh.longest_grace(proxies));
         let asked = container::terminate(self);
         tokio::time::timeout(grace, async {
             asked.await;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::mesh::Mesh;
+use super::settle::settle;
 use super::system::SYSTEM_NAMESPACE;
 use super::workloads::{self, template_of};
 use super::world::{State, World};
@@ -88,6 +89,9 @@ pub async fn wait(mesh: &Arc<Mesh>) -> Outcome {
     };
     if !tokio::time::timeout(PATIENCE, ready).await.unwrap_or(false) {
         return Outcome { ready: false, problems: unready(&mesh.world()), answered: None };
+    }
+    if let Err(behind) = settle(mesh, ROUTE_PATIENCE).await {
+        return Outcome { ready: false, problems: vec![behind], answered: None };
     }
     let Some(route) = first_route(mesh) else { return Outcome { ready: true, ..Outcome::default() } };
     let begin = Instant::now();

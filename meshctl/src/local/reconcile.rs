@@ -121,11 +121,12 @@ async fn publish(mesh: &Arc<Mesh>, last: &mut Option<Known>, say: &impl Fn(Strin
         mesh.broker.follow(mesh, Arc::clone(&views)).into_iter().for_each(say);
         *last = Some(Known { table });
     }
-    let objects = {
+    let (objects, revision) = {
         let world = mesh.world();
-        for_pilot(&world, &views)
+        (for_pilot(&world, &views), world.revision())
     };
     mesh.config.lock().write(objects)?;
+    mesh.set_written(revision);
     if !same {
         mesh.tell();
     }

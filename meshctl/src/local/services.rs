@@ -207,7 +207,7 @@ fn slice(
         let ready = (pod.ready || eager) && !pod.terminating;
         Some(json!({
             "addresses": [address],
-            "conditions": {"ready": ready, "serving": pod.ready, "terminating": pod.terminating},
+            "conditions": {"ready": ready, "serving": pod.ready || eager, "terminating": pod.terminating},
             "nodeName": super::system::NODE_NAME,
             "targetRef": {"kind": "Pod", "name": pod.name, "namespace": pod.namespace},
         }))

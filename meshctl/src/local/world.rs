@@ -301,6 +301,18 @@ impl World {
         word
     }
 
+    /// Counts the changes of objects.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.counter
+    }
+
+    /// Takes an object out; whether it was there.
+    pub fn remove(&mut self, key: &Key) -> bool {
+        self.counter += 1;
+        self.objects.remove(key).is_some()
+    }
+
     /// Puts a changed object back; it keeps its identity.
     pub fn restore(&mut self, mut object: AnyObject, manifest: Option<PathBuf>, own: bool) {
         self.counter += 1;

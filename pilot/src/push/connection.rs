@@ -154,7 +154,15 @@ impl<M: Machine> Connection<M> {
         let types = BTreeMap::new();
         let (peer, since) = (arrival.peer, now());
         tracing::info!(node = %node.id, connection = id, delta = session.delta, "connected");
-        hub.registry.enter(Client { id, node: node.clone(), peer, since, view, types });
+        hub.registry.enter(Client {
+            id,
+            node: node.clone(),
+            peer,
+            since,
+            view,
+            generation: published.generation,
+            types,
+        });
         let mut machine = M::new();
         for kind in Kind::ALL {
             machine.offer(kind, &layers.of(kind));
@@ -228,6 +236,7 @@ impl<M: Machine> Connection<M> {
         let view = View::of(&published.snapshot, &self.node, self.session);
         let layers = self.hub.layers(published, &view);
         if Arc::ptr_eq(&layers, &self.layers) {
+            self.hub.registry.change(self.id, |client| client.generation = published.generation);
             return;
         }
         let diff = self.hub.diff(&self.layers, &layers);
@@ -235,8 +244,11 @@ impl<M: Machine> Connection<M> {
             self.machine.change(*kind, updated, removed);
         }
         self.layers = layers;
-        self.hub.registry.change(self.id, |client| client.view = view);
         self.flush();
+        self.hub.registry.change(self.id, |client| {
+            client.view = view;
+            client.generation = published.generation;
+        });
     }
 
     fn flush(&mut self) {

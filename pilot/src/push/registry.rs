@@ -37,6 +37,8 @@ pub struct Client {
     /// Seconds since the epoch.
     pub since: u64,
     pub view: View,
+    /// The publication whose resources it was offered last.
+    pub generation: u64,
     pub types: BTreeMap<Kind, TypeState>,
 }
 

@@ -229,7 +229,7 @@ fn remove(connection: &mut Connection, keys: Vec<Key>, ignore_missing: bool) -> 
         let mut world = connection.mesh.world();
         for key in keys {
             let pod = (key.namespace.clone(), key.name.clone());
-            let known = world.objects.remove(&key).is_some();
+            let known = world.remove(&key);
             let stopped = key.kind == Kind::Pod
                 && world.pods.get(&pod).map(|pod| pod.stop.send_replace(true)).is_some();
             if key.kind == Kind::Namespace {
@@ -248,6 +248,7 @@ fn remove(connection: &mut Connection, keys: Vec<Key>, ignore_missing: bool) -> 
     for (good, line) in lines {
         if good { connection.line(line)? } else { connection.problem(line)? }
     }
+    connection.settle()?;
     Ok(code)
 }
 

@@ -5,6 +5,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
@@ -12,9 +13,12 @@ use tokio::runtime::Handle;
 use crate::local::apply::{self, Mode};
 use crate::local::mesh::Mesh;
 use crate::local::protocol::{self, Answer, Ask};
-use crate::local::ready;
+use crate::local::{ready, settle};
 
 use super::{objects, pods};
+
+/// How long a command waits for proxies to confirm what it changed.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// One command's connection.
 pub(super) struct Connection {
@@ -30,6 +34,15 @@ impl Connection {
 
     pub(super) fn say_with(&mut self, answer: &Answer, fds: &[RawFd]) -> Result<()> {
         Ok(protocol::send(&mut self.stream, answer, fds)?)
+    }
+
+    /// Waits a little until what was written is in force, and tells if that takes longer.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let settled = self.runtime.block_on(settle::settle(&self.mesh, SETTLE_PATIENCE));
+        match settled {
+            Ok(()) => Ok(()),
+            Err(behind) => self.problem(format!("note: not in force everywhere yet: {behind}")),
+        }
     }
 
     pub(super) fn line(&mut self, line: impl Into<String>) -> Result<()> {
@@ -105,6 +118,9 @@ fn handle(connection: &mut Connection, ask: Ask, fds: Vec<OwnedFd>) -> Result<i3
                 if finding.severity != api::Severity::Info {
                     connection.problem(finding.to_string())?;
                 }
+            }
+            if !dry_run {
+                connection.settle()?;
             }
             Ok(i32::from(outcome.findings.has_errors()))
         }
