@@ -276,12 +276,7 @@ fn work(start: WorkerStart) {
             node: introduction,
             dice: Dice::random(),
         });
-        let admit = Rc::new(Admit {
-            worker,
-            secrets: process.secrets.clone(),
-            stats: process.listener_stats.clone(),
-            refusals: shard.clone(),
-        });
+        let admit = Admit::new(worker, process.listener_stats.clone(), shard.clone());
         tokio::task::spawn_local(shard.clone().flush_for_ever());
         loop {
             tokio::select! {
@@ -453,3 +448,6 @@ fn ca_settings(agent: &Agent) -> CaSettings {
         jitter: agent.renew_jitter,
     }
 }
+
+#[cfg(test)]
+mod tests;

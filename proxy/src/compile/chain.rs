@@ -21,6 +21,7 @@ use crate::config::{App, Chain, ChainMatch, TcpChain};
 /// Lowers one chain.
 pub(super) fn chain(mut one: listener::FilterChain, slots: &mut Slots) -> Lower<Chain> {
     harmless!(one; metadata);
+    let version = wire::resource::hash128(&prost::Message::encode_to_vec(&one));
     let tls = tls::server(one.transport_socket.take()).at("transport_socket")?;
     let matches = one.filter_chain_match.take().map(chain_match).transpose().at("filter_chain_match")?;
     let mut ends = Ends::default();
@@ -35,6 +36,7 @@ pub(super) fn chain(mut one: listener::FilterChain, slots: &mut Slots) -> Lower<
         app: ends.app(),
         handshake_timeout: duration_or(one.transport_socket_connect_timeout.take(), Duration::ZERO)
             .at("transport_socket_connect_timeout")?,
+        version,
     };
     done(&one)?;
     Ok(chain)

@@ -20,6 +20,8 @@ pub struct Chain {
     pub tcp_peer_exchange: bool,
     /// TLS handshake and first bytes must be done by then; zero: no limit (`transport_socket_connect_timeout`).
     pub handshake_timeout: Duration,
+    /// Hash of the chain as it was received: connections of an unchanged chain survive a change of their listener.
+    pub version: u128,
 }
 
 /// What a connection must look like (`FilterChainMatch`); empty fields match all.

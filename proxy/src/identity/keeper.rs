@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base::backoff::{Attempts, Backoff};
 use base::clock::Clock;
 
 use super::cert::{Window, renew_at};
 use super::{csr, file};
 use crate::tls::{Secret, SecretSource, Secrets};
-use crate::xds::{Connector, Credential};
+use crate::xds::{self, Connector, Credential};
 
 /// Name of our own certificate.
 pub const OWN: &str = "default";
@@ -80,8 +79,7 @@ impl Keeper {
             return self.follow_files(&self.settings.mounted).await;
         }
         let Some(connector) = self.connector.clone() else { return };
-        let backoff = Backoff { max: Duration::from_secs(5), ..Backoff::default() };
-        let mut attempts = Attempts::new(backoff);
+        let mut attempts = xds::attempts();
         loop {
             match self.renew(&connector).await {
                 Ok(window) => {
@@ -99,9 +97,13 @@ impl Keeper {
                     self.clock.sleep(pause.max(Duration::from_secs(1))).await;
                 }
                 Err(error) => {
-                    let pause = attempts.failed();
-                    let retry = format!("{:.1}s", pause.as_secs_f64());
-                    tracing::warn!(error, retry, "no certificate from the CA");
+                    let pause = xds::patience(&mut attempts);
+                    let retry = format!("{:.2}s", pause.as_secs_f64());
+                    if attempts.failures() > xds::EAGER {
+                        tracing::warn!(error, retry, "no certificate from the CA");
+                    } else {
+                        tracing::debug!(error, retry, "no certificate from the CA");
+                    }
                     self.note(|health| {
                         health.last_error = Some(error);
                         health.failed += 1;

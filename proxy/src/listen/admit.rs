@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::chain::{self, Seen};
 use super::place::Fresh;
+use super::retire::Table;
 use super::sniff::{self, Sniffed};
 use super::stats::{ListenerStats, Open, StatsTable, add};
 use super::{original_dst, proxy_protocol};
@@ -24,7 +25,7 @@ use crate::fail::Failure;
 use crate::http::Served;
 use crate::io::{Raw, Stream, Wire};
 use crate::observe::{Conn, TcpFacts, TlsFacts};
-use crate::tls::{self, Secrets};
+use crate::tls;
 use crate::worker::Worker;
 
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
@@ -37,10 +38,10 @@ pub trait Refusals {
 
 /// What one worker admits with.
 pub struct Admit {
-    pub worker: Rc<Worker>,
-    pub secrets: Secrets,
-    pub stats: StatsTable,
-    pub refusals: Rc<dyn Refusals>,
+    worker: Rc<Worker>,
+    stats: StatsTable,
+    refusals: Rc<dyn Refusals>,
+    open: Rc<Table>,
 }
 
 /// Why a connection is not served.
@@ -67,6 +68,13 @@ struct Arrival {
 }
 
 impl Admit {
+    /// For one worker, inside its `LocalSet`.
+    pub fn new(worker: Rc<Worker>, stats: StatsTable, refusals: Rc<dyn Refusals>) -> Rc<Self> {
+        let open = Rc::new(Table::default());
+        tokio::task::spawn_local(open.clone().watch(worker.clone()));
+        Rc::new(Admit { worker, stats, refusals, open })
+    }
+
     /// Admits and serves one connection, to its end.
     pub async fn run(self: Rc<Self>, fresh: Fresh) {
         let _seat = fresh.seat;
@@ -119,7 +127,8 @@ impl Admit {
     }
 
     async fn serve(&self, stream: Stream, conn: Conn, listener: Arc<Listener>, chain: Arc<Chain>) {
-        let drain = self.worker.drain.clone();
+        let expires = conn.tls.as_ref().and_then(|tls| expiry(tls));
+        let (drain, _place) = self.open.enter(conn.id, &listener.name, &chain, expires);
         let served = Served { stream, conn: Arc::new(conn), listener, chain: chain.clone(), drain };
         // Boxed: the two pipelines are large and different in size, and one of them lives as long as the connection.
         match &chain.app {
@@ -169,7 +178,7 @@ impl Admit {
     ) -> Result<(Stream, Option<TlsFacts>, Option<Arc<str>>), Refused> {
         let wire = Wire::with_prefix(Raw::Tcp(arrival.stream), arrival.read.freeze());
         let Some(settings) = &chain.tls else { return Ok((Stream::Plain(wire), None, None)) };
-        let handshake = tls::accept(&self.secrets, settings, wire);
+        let handshake = tls::accept(&self.worker.secrets, settings, wire);
         let accepted = limited(chain.handshake_timeout, handshake).await.ok_or(Refused::Late)?;
         let (stream, facts) = accepted.map_err(Refused::Handshake)?;
         add(&stats.ssl_handshake);
@@ -297,6 +306,12 @@ impl Arrival {
             upstream_peer: None,
         }
     }
+}
+
+/// When the peer's certificate ends.
+fn expiry(tls: &TlsFacts) -> Option<SystemTime> {
+    let leaf = rustls::pki_types::CertificateDer::from(tls.peer_chain.first()?.to_vec());
+    crate::identity::Window::of(&leaf).ok().map(|window| window.not_after)
 }
 
 /// Runs `work` within `limit`; zero is no limit. `None`: time was up.

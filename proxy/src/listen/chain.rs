@@ -110,6 +110,7 @@ mod tests {
             app: App::Close,
             tcp_peer_exchange: false,
             handshake_timeout: Duration::ZERO,
+            version: 0,
         })
     }
 

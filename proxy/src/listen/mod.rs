@@ -13,6 +13,7 @@ mod original_dst;
 mod place;
 pub mod proxy_protocol;
 mod reconcile;
+mod retire;
 pub mod sniff;
 mod socket;
 mod stats;

@@ -22,6 +22,20 @@ use crate::identity::Health;
 /// The first certificate is worth this much waiting: pilot tells more to a proxy that it knows.
 const IDENTITY_WAIT: Duration = Duration::from_secs(2);
 
+/// So many failures are nothing to talk about: the control plane starts at the same moment, or is replaced.
+pub(crate) const EAGER: u32 = 10;
+
+/// Counts failures towards the control plane.
+pub(crate) fn attempts() -> Attempts {
+    Attempts::new(Backoff { max: Duration::from_secs(5), ..Backoff::default() })
+}
+
+/// How long to wait: briefly while failures are few, then with growing pauses.
+pub(crate) fn patience(attempts: &mut Attempts) -> Duration {
+    let pause = attempts.failed();
+    if attempts.failures() <= EAGER { pause.min(Duration::from_millis(50)) } else { pause }
+}
+
 /// What is followed, and how.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -173,7 +187,7 @@ impl Session {
 /// Follows the control plane for ever.
 pub async fn follow(plan: Plan, store: Arc<Mutex<Store>>, status: base::Live<Status>) {
     let mut session = Session::new(&plan);
-    let mut attempts = Attempts::new(Backoff { max: Duration::from_secs(5), ..Backoff::default() });
+    let mut attempts = attempts();
     loop {
         if tokio::time::timeout(IDENTITY_WAIT, identified(&plan)).await.is_err() {
             tracing::warn!("no certificate yet; asking the control plane without");
@@ -201,13 +215,12 @@ pub async fn follow(plan: Plan, store: Arc<Mutex<Store>>, status: base::Live<Sta
         match ended {
             Ended::Identified => tracing::info!("reconnecting to the control plane with our certificate"),
             Ended::Failed(error) => {
-                let pause = attempts.failed();
-                let retry = format!("{:.1}s", pause.as_secs_f64());
-                // The first failure is common while everything starts; a lasting one must be seen.
-                if attempts.failures() > 1 {
+                let pause = patience(&mut attempts);
+                let retry = format!("{:.2}s", pause.as_secs_f64());
+                if attempts.failures() > EAGER {
                     tracing::warn!(error, retry, "no session with the control plane");
                 } else {
-                    tracing::info!(error, retry, "no session with the control plane");
+                    tracing::debug!(error, retry, "no session with the control plane");
                 }
                 note(&status, |status| status.last_error = Some(error));
                 tokio::time::sleep(pause).await;

@@ -6,6 +6,7 @@ mod file;
 mod store;
 mod wanted;
 
+pub(crate) use client::{EAGER, attempts, patience};
 pub use client::{Plan, Status, follow};
 pub use connect::{Connector, Credential, Security, Target};
 pub use file::{AdsSource, Boot, BootError, boot};
