@@ -118,6 +118,7 @@ pub(crate) async fn attempt(
         headers: &exchange.facts.request_headers,
         length: exchange.length,
         upgrade: exchange.upgrade.is_some(),
+        version: exchange.facts.protocol,
     };
     let sent = Up::send(lease, outgoing).await;
     let up =

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use super::context::{Exchange, Reply, Session, WORDS};
+use super::up::version_before;
 use super::{forwarded, path};
 use crate::config::HttpChain;
 use crate::h1::Length;
@@ -35,6 +36,7 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Re
     let http = &*session.http;
     let mut headers = arrived.headers;
     let upgrade = strip_hop_by_hop(&mut headers, arrived.version);
+    let protocol = version_before(session.conn.tls.as_ref(), &mut headers, arrived.version);
     let secure = session.conn.tls.is_some();
     let https = forwarded::rewrite(http, &session.conn, secure, &mut headers);
     let expects = headers.remove(header::EXPECT);
@@ -49,7 +51,7 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Re
         conn: session.conn.clone(),
         start: now.into_std(),
         start_wall: SystemTime::now(),
-        protocol: arrived.version,
+        protocol,
         method: arrived.method,
         path: arrived.path.clone(),
         authority: arrived.authority.clone(),

@@ -100,6 +100,7 @@ async fn run(worker: Rc<Worker>, cluster: Arc<Cluster>, request: Request) {
         headers: &request.headers,
         length: if size == 0 { Length::None } else { Length::Fixed(size as u64) },
         upgrade: false,
+        version: http::Version::HTTP_11,
     };
     let Ok(mut up) = Up::send(lease, outgoing).await else { return };
     let mut upload = match size {

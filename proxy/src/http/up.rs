@@ -6,11 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use h2::client::ResponseFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
 use super::body::{Side, Stream2, of_h1, of_h2};
 use crate::fail::Failure;
 use crate::h1::{Length, Limits, RequestLine};
+use crate::observe::TlsFacts;
 use crate::pool::{Lease, Shared, Single};
 use crate::upstream::Opened;
 
@@ -24,7 +25,28 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) length: Length,
     pub(crate) upgrade: bool,
+    /// What the client speaks.
+    pub(crate) version: Version,
 }
+
+/// Between two of our proxies: the HTTP version of the client before the hop, where it is not HTTP/2. The hop is
+/// transport; logs, spans and the choice of version towards the application are about the client's protocol.
+const BEFORE: HeaderName = HeaderName::from_static("x-mesh-protocol");
+
+/// Takes the client's version out of a request that came over our own hop; `arrived` where nothing else is said.
+pub(crate) fn version_before(tls: Option<&TlsFacts>, headers: &mut HeaderMap, arrived: Version) -> Version {
+    if tls.is_none_or(|tls| tls.alpn.as_deref() != Some(MESH_H2)) {
+        return arrived;
+    }
+    match headers.remove(BEFORE).as_ref().map(HeaderValue::as_bytes) {
+        Some(b"1.1") => Version::HTTP_11,
+        Some(b"1.0") => Version::HTTP_10,
+        _ => arrived,
+    }
+}
+
+/// ALPN of the HTTP/2 hop between our own proxies.
+const MESH_H2: &str = "mesh-h2";
 
 /// The head of a response, of either codec.
 pub(crate) struct Answer {
@@ -53,7 +75,16 @@ impl Up {
                 Ok(Up::H1(single))
             }
             Lease::H2(mut lease) => {
-                let head = request_head(request)?;
+                let mut head = request_head(request)?;
+                let ours = lease.opened.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(MESH_H2));
+                let before = match request.version {
+                    Version::HTTP_11 if ours => Some("1.1"),
+                    Version::HTTP_10 if ours => Some("1.0"),
+                    _ => None,
+                };
+                if let Some(before) = before {
+                    head.headers_mut().insert(BEFORE, HeaderValue::from_static(before));
+                }
                 if poll_fn(|cx| lease.send.poll_ready(cx)).await.is_err() {
                     lease.retire();
                     return Err(Failure::UpstreamRefused);
