@@ -18,7 +18,7 @@ use super::timeout::{Deadline, Limits, Watchdog};
 use super::up::{Answer, Outgoing, Up};
 use crate::balance::Hint;
 use crate::cluster::{Limit, Outcome, Permit};
-use crate::config::{Cluster, Discovery, Endpoint, UpstreamHttp};
+use crate::config::{Cluster, Discovery, Endpoint, EndpointAddress, UpstreamHttp};
 use crate::fail::Failure;
 use crate::pool::{Lane, Want, checkout};
 use crate::router::{ForwardTo, host_without_port};
@@ -36,6 +36,8 @@ pub(crate) struct Call {
     /// The upload broke at the upstream; its answer may still come.
     pub(crate) upload_broken: bool,
     pub(crate) whole: Deadline,
+    /// The request must be complete by then (`request_timeout`).
+    pub(crate) receive: Deadline,
     pub(crate) hash: Option<u64>,
     /// Endpoints of earlier attempts.
     pub(crate) tried: Vec<Arc<Endpoint>>,
@@ -43,6 +45,36 @@ pub(crate) struct Call {
     pub(crate) complete: Option<Instant>,
     /// Safe repetitions that no policy counts.
     pub(crate) spare: u32,
+}
+
+impl Call {
+    /// Makes ready for another attempt: the body is sent from its start.
+    pub(crate) fn rewind(&mut self) {
+        self.upload.rewind();
+        self.upload_broken = false;
+    }
+}
+
+/// The clocks of one attempt.
+pub(crate) struct PerTry {
+    limit: Deadline,
+    idle: Watchdog,
+}
+
+impl PerTry {
+    fn new(call: &Call) -> Self {
+        let mut clocks = PerTry::off();
+        clocks.limit.set(call.limits.per_try);
+        if let Some(policy) = call.retries.policy() {
+            clocks.idle.start(policy.per_try_idle_timeout);
+        }
+        clocks
+    }
+
+    /// For what is no attempt.
+    pub(crate) fn off() -> Self {
+        PerTry { limit: Deadline::default(), idle: Watchdog::new() }
+    }
 }
 
 /// A request under way at an upstream; dropping it ends its accounting.
@@ -97,9 +129,12 @@ pub(crate) async fn attempt(
     let cluster = call.to.cluster.clone();
     let endpoint = pick(session, exchange, call).ok_or_else(|| failed(Failure::NoHealthyUpstream.into()))?;
     exchange.facts.endpoint = Some(endpoint.clone());
+    exchange.facts.upstream = match &endpoint.address {
+        EndpointAddress::Ip(address) => Some(*address),
+        EndpointAddress::Pipe(_) => None,
+    };
     let permit = cluster.limits.acquire(Limit::Requests).ok_or_else(|| failed(Failure::Overflow.into()))?;
-    let mut per_try = Deadline::default();
-    per_try.set(call.limits.per_try);
+    let mut per_try = PerTry::new(call);
     let want = want(session, exchange, &cluster, &endpoint);
     let lease = {
         let checkout = checkout(&session.worker, &want);
@@ -235,7 +270,7 @@ pub(crate) async fn race<F: Future>(
     down: &mut Down<'_>,
     dog: &mut Watchdog,
     call: &mut Call,
-    per_try: &mut Deadline,
+    per_try: &mut PerTry,
     work: F,
 ) -> Result<F::Output, Ended> {
     let mut work = pin!(work);
@@ -259,13 +294,18 @@ fn clocks(
     cx: &mut std::task::Context<'_>,
     dog: &mut Watchdog,
     call: &mut Call,
-    per_try: &mut Deadline,
+    per_try: &mut PerTry,
     sent: bool,
 ) -> Option<Ended> {
     if call.whole.poll(cx).is_ready() {
         return Some(Ended::Stop(timed_out()));
     }
-    if per_try.poll(cx).is_ready() {
+    if call.receive.poll(cx).is_ready() {
+        let mut reply = Reply::failure(Failure::RequestTimeout, "request timeout");
+        reply.last = true;
+        return Some(Ended::Stop(reply.into()));
+    }
+    if per_try.limit.poll(cx).is_ready() || per_try.idle.poll(cx).is_ready() {
         return Some(Ended::Failed { error: Failure::UpstreamTimeout.into(), sent, again: false });
     }
     let idle = dog.poll(cx).is_ready();
@@ -278,7 +318,7 @@ async fn head(
     down: &mut Down<'_>,
     dog: &mut Watchdog,
     call: &mut Call,
-    per_try: &mut Deadline,
+    per_try: &mut PerTry,
     up: &mut Up,
 ) -> Result<Answer, Ended> {
     let mut progress = call.upload.progress;
@@ -296,10 +336,12 @@ async fn head(
             if progress != call.upload.progress {
                 progress = call.upload.progress;
                 dog.touch();
+                per_try.idle.touch();
             }
             if call.complete.is_none() && call.upload.is_read() {
                 call.complete = Some(Instant::now());
                 call.whole.set(call.limits.whole);
+                call.receive.clear();
             }
         }
         match up.poll_head(cx, &exchange.facts.method) {

@@ -47,7 +47,7 @@ pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
             (Codec::Http1, _) => false,
             (Codec::Http2, _) | (Codec::Auto, Some("h2" | "mesh-h2" | "istio-h2")) => true,
             (Codec::Auto, Some("http/1.1" | "istio-http/1.1" | "istio-http/1.0" | "http/1.0")) => false,
-            (Codec::Auto, _) => match peek(&session, &mut conn).await {
+            (Codec::Auto, _) => match Box::pin(peek(&session, &mut conn)).await {
                 Peek::Closed => return,
                 peek => peek == Peek::Http2,
             },
@@ -116,10 +116,10 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
         let request = match next {
             Some(Ok(Some(request))) => request,
             Some(Err(h1::Error::Refused(refusal))) => {
-                return refuse(&session, conn, refusal).await;
+                return Box::pin(refuse(&session, conn, refusal)).await;
             }
             Some(Ok(None) | Err(_)) => return,
-            None => return conn.close().await,
+            None => return Box::pin(conn.close()).await,
         };
         if session.is_ending() {
             conn.set_last();
@@ -127,9 +127,10 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
         let version = request.version;
         let arrived = known.arrived(request);
         let mut down = Down::H1 { conn: &mut conn, version };
-        exchange(&session, &mut down, arrived, &mut dog).await;
+        // Boxed, so that a connection that waits does not hold the room of a request.
+        Box::pin(exchange(&session, &mut down, arrived, &mut dog)).await;
         if !conn.is_reusable() {
-            return conn.close().await;
+            return Box::pin(conn.close()).await;
         }
     }
 }
@@ -162,10 +163,16 @@ impl Known {
     }
 }
 
-/// Answers a request that could not be read, and closes. There is no exchange, so a line of facts is made here.
+/// Answers a request that could not be read, and closes. There is no exchange, so its facts are made here.
 async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
     let status = http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::BAD_REQUEST);
     tracing::debug!(peer = %session.conn.peer, why = refusal.why, "request refused");
+    let mut facts = super::head::blank(session);
+    facts.status = refusal.status;
+    facts.failures.push(crate::fail::Failure::DownstreamProtocol);
+    facts.details = Some(crate::fail::Failure::DownstreamProtocol.row().details.into());
+    facts.ended = Some(std::time::Duration::ZERO);
+    session.worker.observer.request(&session.http, &facts);
     conn.set_last();
     super::respond::send_refusal(session, &mut conn, status, refusal.why).await;
     conn.close().await;

@@ -21,6 +21,7 @@ thread_local! {
         http: "http".into(),
         https: "https".into(),
         via_upstream: "via_upstream".into(),
+        none: "".into(),
     };
 }
 
@@ -29,6 +30,7 @@ pub(super) struct Words {
     pub(super) http: Arc<str>,
     pub(super) https: Arc<str>,
     pub(super) via_upstream: Arc<str>,
+    pub(super) none: Arc<str>,
 }
 
 /// One connection.

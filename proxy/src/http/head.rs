@@ -1,6 +1,6 @@
 //! The head of a request: checked, normalised, stripped of what concerns one hop only, and given its facts.
 //!
-//! In: a head of either codec. Out: an [`Exchange`], and a [`Reply`] where the request is refused here. This is the
+//! In: a head of either codec. Out: an [`Exchange`], and a [`Stop`] where the request is refused here. This is the
 //! first step of the pipeline; nothing after it sees what the client wrote, except as facts.
 
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
-use super::context::{Exchange, Reply, Session, WORDS};
+use super::context::{Exchange, Reply, Session, Stop, WORDS};
 use super::up::version_before;
 use super::{forwarded, path};
-use crate::config::HttpChain;
+use crate::config::{Forward, HttpChain};
 use crate::h1::Length;
 use crate::observe::{Facts, trace};
 
@@ -32,7 +32,7 @@ pub(crate) struct Arrived {
 }
 
 /// Makes the exchange of a request.
-pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Reply>) {
+pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Stop>) {
     let http = &*session.http;
     let mut headers = arrived.headers;
     let upgrade = strip_hop_by_hop(&mut headers, arrived.version);
@@ -45,47 +45,16 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Re
         let internal = !http.use_remote_address;
         trace::begin(tracing, internal, &mut headers, &mut *session.worker.rng.borrow_mut())
     });
-    let grpc = is_grpc(&headers);
-    let now = tokio::time::Instant::now();
-    let facts = Facts {
-        conn: session.conn.clone(),
-        start: now.into_std(),
-        start_wall: SystemTime::now(),
-        protocol,
-        method: arrived.method,
-        path: arrived.path.clone(),
-        authority: arrived.authority.clone(),
-        scheme: WORDS.with(|words| if https { words.https.clone() } else { words.http.clone() }),
-        request_headers: headers,
-        response_headers: HeaderMap::new(),
-        trailers: HeaderMap::new(),
-        rule: None,
-        operation: None,
-        cluster: None,
-        endpoint: None,
-        upstream: None,
-        upstream_local: None,
-        upstream_tls: None,
-        upstream_failure: None,
-        status: 0,
-        failures: Vec::new(),
-        details: None,
-        bytes_received: 0,
-        bytes_sent: 0,
-        request_head_bytes: arrived.head_bytes as u64,
-        response_head_bytes: 0,
-        request_messages: 0,
-        response_messages: 0,
-        grpc,
-        grpc_status: None,
-        attempts: 0,
-        upstream_started: None,
-        upstream_head: None,
-        ended: None,
-        downstream_peer: None,
-        upstream_peer: None,
-        trace,
-    };
+    let mut facts = blank(session);
+    facts.protocol = protocol;
+    facts.method = arrived.method;
+    facts.path = arrived.path.clone();
+    facts.authority = arrived.authority.clone();
+    facts.scheme = WORDS.with(|words| if https { words.https.clone() } else { words.http.clone() });
+    facts.grpc = is_grpc(&headers);
+    facts.request_headers = headers;
+    facts.request_head_bytes = arrived.head_bytes as u64;
+    facts.trace = trace;
     let mut exchange = Exchange {
         facts,
         path: arrived.path,
@@ -103,15 +72,58 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Re
     (exchange, refused)
 }
 
+/// Facts of a request of which nothing is known yet.
+pub(crate) fn blank(session: &Session) -> Facts {
+    WORDS.with(|words| Facts {
+        conn: session.conn.clone(),
+        start: tokio::time::Instant::now().into_std(),
+        start_wall: SystemTime::now(),
+        protocol: Version::HTTP_11,
+        method: Method::GET,
+        path: words.none.clone(),
+        authority: words.none.clone(),
+        scheme: words.http.clone(),
+        request_headers: HeaderMap::new(),
+        response_headers: HeaderMap::new(),
+        trailers: HeaderMap::new(),
+        rule: None,
+        operation: None,
+        cluster: None,
+        endpoint: None,
+        upstream: None,
+        upstream_local: None,
+        upstream_tls: None,
+        upstream_failure: None,
+        status: 0,
+        failures: Vec::new(),
+        details: None,
+        bytes_received: 0,
+        bytes_sent: 0,
+        request_head_bytes: 0,
+        response_head_bytes: 0,
+        request_messages: 0,
+        response_messages: 0,
+        grpc: false,
+        grpc_status: None,
+        attempts: 0,
+        upstream_started: None,
+        upstream_head: None,
+        ended: None,
+        downstream_peer: None,
+        upstream_peer: None,
+        trace: None,
+    })
+}
+
 /// What is refused whatever the routes say.
 fn check(
     http: &HttpChain,
     exchange: &mut Exchange,
     upgrade: Option<HeaderValue>,
     expects: Option<HeaderValue>,
-) -> Result<(), Reply> {
+) -> Result<(), Stop> {
     match path::normal(&exchange.path, http.normalize_path, http.merge_slashes) {
-        None => return Err(Reply::text(StatusCode::BAD_REQUEST, "", "path_normalization_failed")),
+        None => return Err(Reply::text(StatusCode::BAD_REQUEST, "", "path_normalization_failed").into()),
         Some(normal) if *normal != *exchange.path => exchange.path = normal.into(),
         Some(_) => {}
     }
@@ -126,20 +138,42 @@ fn check(
         Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             exchange.expects = !exchange.length.is_empty();
         }
-        Some(_) => return Err(Reply::text(StatusCode::EXPECTATION_FAILED, "", "unknown_expectation")),
+        Some(_) => return Err(Reply::text(StatusCode::EXPECTATION_FAILED, "", "unknown_expectation").into()),
     }
-    let allowed = |wanted: &[u8]| http.upgrades.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(wanted));
-    if exchange.facts.method == Method::CONNECT && !allowed(b"connect") {
-        return Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed"));
+    if arrived_too_large(http, exchange) {
+        return Err(Reply::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too_many_headers").into());
+    }
+    if exchange.authority.is_empty() && exchange.facts.protocol != Version::HTTP_10 {
+        return Err(Reply::text(StatusCode::BAD_REQUEST, "", "missing_host_header").into());
+    }
+    if exchange.facts.method == Method::CONNECT && !has(&http.upgrades, b"connect") {
+        return Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed").into());
     }
     if let Some(upgrade) = upgrade {
-        if !allowed(upgrade.as_bytes()) {
-            return Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed"));
-        }
         exchange.facts.request_headers.insert(header::UPGRADE, upgrade.clone());
         exchange.upgrade = Some(upgrade);
     }
     Ok(())
+}
+
+/// HTTP/1.1 counts while it reads; h2 limits bytes only.
+fn arrived_too_large(http: &HttpChain, exchange: &Exchange) -> bool {
+    exchange.facts.protocol == Version::HTTP_2
+        && exchange.facts.request_headers.len() > http.max_request_headers
+}
+
+fn has(list: &[Arc<str>], wanted: &[u8]) -> bool {
+    list.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(wanted))
+}
+
+/// Whether the protocol may be switched: the route's opinion, else the chain's.
+pub(crate) fn allow_upgrade(session: &Session, exchange: &Exchange, forward: &Forward) -> Result<(), Stop> {
+    let Some(wanted) = exchange.upgrade.as_ref().map(HeaderValue::as_bytes) else { return Ok(()) };
+    let route = forward.upgrades.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted));
+    match route.map_or_else(|| has(&session.http.upgrades, wanted), |(_, enabled)| *enabled) {
+        true => Ok(()),
+        false => Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed").into()),
+    }
 }
 
 /// Removes the fields that concern one hop, and those that `connection` names. Returns the protocol that an

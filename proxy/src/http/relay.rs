@@ -31,8 +31,7 @@ pub(crate) async fn relay(
     down: &mut Down<'_>,
     dog: &mut Watchdog,
     call: &mut Call,
-    flight: Flight,
-    answer: Answer,
+    (mut flight, answer): (Flight, Answer),
 ) -> Result<(), Stop> {
     let switch = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     let Answer { status, mut headers, length, head_bytes } = answer;
@@ -69,7 +68,6 @@ pub(crate) async fn relay(
     if exchange.facts.grpc {
         download.grpc = Some(Messages::default());
     }
-    let mut flight = flight;
     let ended = pump(down, dog, call, &mut flight, &mut download, switch).await;
     exchange.facts.bytes_sent = download.bytes;
     exchange.facts.response_messages = download.grpc.as_ref().map_or(0, |grpc| grpc.count);

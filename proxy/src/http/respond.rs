@@ -40,6 +40,9 @@ pub(crate) async fn send(
         down.set_last();
     }
     let (status, mut headers, mut body) = shape(exchange, reply);
+    if let Some((cors, origin)) = &exchange.cors {
+        crate::filter::respond(&session.http.filters, Some(cors), Some(origin), &mut headers);
+    }
     finish_headers(session, exchange, &mut headers);
     exchange.facts.status = status.as_u16();
     let head = exchange.facts.method == Method::HEAD;
@@ -152,7 +155,8 @@ pub(crate) fn finish_headers(session: &Session, exchange: &Exchange, headers: &m
 /// The `date` of a response; the text is made once a second.
 fn date(now: SystemTime) -> HeaderValue {
     thread_local! {
-        static LAST: RefCell<(u64, HeaderValue)> = RefCell::new((u64::MAX, HeaderValue::from_static("")));
+        static LAST: RefCell<(u64, HeaderValue)> =
+            const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
     }
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     LAST.with_borrow_mut(|last| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::context::{Exchange, Reply, Session};
+use super::context::{Exchange, Reply, Session, Stop};
 use super::mirror::Copy;
 use crate::config::{HeaderOp, HeaderOps, HeaderText, HostRewrite, PathRewrite};
 use crate::fail::Failure;
@@ -70,7 +70,7 @@ pub(crate) fn plan(session: &Session, exchange: &mut Exchange) -> Plan {
 }
 
 /// The endpoint of the pipeline for everything that is not forwarded.
-pub(crate) fn forwarded(exchange: &mut Exchange, decision: Decision) -> Result<Box<ForwardTo>, Reply> {
+pub(crate) fn forwarded(exchange: &mut Exchange, decision: Decision) -> Result<Box<ForwardTo>, Stop> {
     let (rule, host, table, mut reply) = match decision {
         Decision::Forward(to) => return Ok(to),
         Decision::Redirect { location, status, rule, host, table } => {
@@ -87,7 +87,7 @@ pub(crate) fn forwarded(exchange: &mut Exchange, decision: Decision) -> Result<B
             if let Some(name) = missing {
                 tracing::debug!(%name, ?failure, "a route names what is not here");
             }
-            return Err(Reply { status, ..Reply::failure(failure, "") });
+            return Err(Reply { status, ..Reply::failure(failure, "") }.into());
         }
     };
     let rule_ops = rule.as_ref().map(|rule| &rule.header_ops);
@@ -95,7 +95,7 @@ pub(crate) fn forwarded(exchange: &mut Exchange, decision: Decision) -> Result<B
     with_fill(exchange, formats, |_, fill| {
         filter::response_headers_of(rule.as_deref(), &host, &table, &mut reply.headers, fill);
     });
-    Err(reply)
+    Err(reply.into())
 }
 
 /// What the route does to the request: headers, path, host. Once, before the first attempt.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::attempt::{Call, Ended, attempt, race};
+use super::attempt::{Call, Ended, Flight, PerTry, attempt, race};
 use super::body::{Messages, Pump};
 use super::context::{Exchange, Reply, Session, Stop};
 use super::down::Down;
@@ -16,6 +16,7 @@ use super::head::{self, Arrived};
 use super::replay::Replay;
 use super::retry::{Retries, Verdict};
 use super::timeout::{Deadline, Limits, Watchdog};
+use super::up::Answer;
 use super::{mirror, relay, respond, route};
 use crate::cluster::Outcome;
 use crate::config::Direction;
@@ -35,7 +36,7 @@ pub(crate) async fn exchange(session: &Session, down: &mut Down<'_>, arrived: Ar
     dog.start(session.http.stream_idle_timeout);
     let stopped = match refused {
         None => pipeline(session, &mut exchange, down, dog).await.err(),
-        Some(reply) => Some(reply.into()),
+        stopped => stopped,
     };
     match stopped {
         None => {}
@@ -72,6 +73,7 @@ async fn pipeline(
     }
     // decide
     let to = route::forwarded(exchange, plan.decision)?;
+    head::allow_upgrade(session, exchange, to.forward())?;
     // action
     route::rewrite(session, exchange, &to);
     decorate(session, exchange);
@@ -95,13 +97,15 @@ async fn pipeline(
         upload,
         upload_broken: false,
         whole: Deadline::default(),
+        receive: Deadline::default(),
         hash: plan.hash,
         tried: Vec::new(),
         complete: empty.then(Instant::now),
         spare: SPARE,
     };
-    if empty {
-        call.whole.set(limits.whole);
+    match empty {
+        true => call.whole.set(limits.whole),
+        false => call.receive.set(session.http.request_timeout),
     }
     let mut copies = plan.copies;
     mirror::send(session, exchange, &mut copies, &call.upload);
@@ -122,28 +126,20 @@ async fn attempts(
     call: &mut Call,
     copies: &mut Vec<mirror::Copy>,
 ) -> Result<(), Stop> {
-    let cluster = call.to.cluster.clone();
-    let worker = &session.worker;
     loop {
         exchange.facts.attempts += 1;
-        let verdict = match attempt(session, exchange, down, dog, call).await {
+        let (delay, _permit) = match attempt(session, exchange, down, dog, call).await {
             Ok((flight, answer)) => {
                 mirror::send(session, exchange, copies, &call.upload);
-                let status = answer.status.as_u16();
-                report(worker, &cluster, &flight.endpoint, Outcome::Status(status));
-                let mut picker = worker.picker.borrow_mut();
-                let (status, headers) = (answer.status, &answer.headers);
-                match call.retries.after_answer(status, headers, &cluster, picker.dice()) {
-                    Verdict::Again(delay, permit) if can_replay(call) => {
-                        drop(picker);
+                match after_answer(session, call, &flight, &answer) {
+                    Verdict::Again(delay, permit) => {
                         call.tried.push(flight.endpoint.clone());
                         flight.land().abort();
-                        Ok((delay, permit))
+                        (delay, permit)
                     }
                     verdict => {
-                        drop(picker);
                         note_verdict(exchange, &verdict);
-                        return relay::relay(session, exchange, down, dog, call, flight, answer).await;
+                        return relay::relay(session, exchange, down, dog, call, (flight, answer)).await;
                     }
                 }
             }
@@ -151,30 +147,49 @@ async fn attempts(
             Err(Ended::Failed { again: true, .. }) if can_replay(call) => {
                 call.spare -= 1;
                 exchange.facts.attempts -= 1;
-                call.upload.rewind();
-                call.upload_broken = false;
+                call.rewind();
                 continue;
             }
             Err(Ended::Failed { error, sent, .. }) => {
                 exchange.facts.upstream_failure.clone_from(&error.reason);
-                let mut picker = worker.picker.borrow_mut();
-                match call.retries.after_failure(error.failure, sent, &cluster, picker.dice()) {
-                    Verdict::Again(delay, permit) if can_replay(call) => {
-                        call.tried.extend(exchange.facts.endpoint.clone());
-                        Ok((delay, permit))
-                    }
+                match after_failure(session, exchange, call, &error, sent) {
+                    Verdict::Again(delay, permit) => (delay, permit),
                     verdict => {
                         note_verdict(exchange, &verdict);
-                        Err(failed(&error, exchange.facts.attempts > 1))
+                        return Err(failed(&error, exchange.facts.attempts > 1));
                     }
                 }
             }
         };
-        let (delay, _permit) = verdict?;
         wait(down, dog, call, delay).await?;
-        call.upload.rewind();
-        call.upload_broken = false;
+        call.rewind();
     }
+}
+
+fn after_answer(session: &Session, call: &mut Call, flight: &Flight, answer: &Answer) -> Verdict {
+    let worker = &session.worker;
+    let outcome = Outcome::Status(answer.status.as_u16());
+    report(worker, &call.to.cluster, &flight.endpoint, outcome);
+    if !can_replay(call) {
+        return Verdict::Final;
+    }
+    let mut picker = worker.picker.borrow_mut();
+    call.retries.after_answer(answer.status, &answer.headers, &call.to.cluster, picker.dice())
+}
+
+fn after_failure(
+    session: &Session,
+    exchange: &Exchange,
+    call: &mut Call,
+    error: &NotOpen,
+    sent: bool,
+) -> Verdict {
+    if !can_replay(call) {
+        return Verdict::Final;
+    }
+    call.tried.extend(exchange.facts.endpoint.clone());
+    let mut picker = session.worker.picker.borrow_mut();
+    call.retries.after_failure(error.failure, sent, &call.to.cluster, picker.dice())
 }
 
 fn can_replay(call: &Call) -> bool {
@@ -226,7 +241,7 @@ async fn pause(exchange: &mut Exchange, down: &mut Down<'_>, delay: Duration) ->
 /// The pause before a retry.
 async fn wait(down: &mut Down<'_>, dog: &mut Watchdog, call: &mut Call, delay: Duration) -> Result<(), Stop> {
     let sleep = tokio::time::sleep(delay);
-    match race(down, dog, call, &mut Deadline::default(), sleep).await {
+    match race(down, dog, call, &mut PerTry::off(), sleep).await {
         Ok(()) => Ok(()),
         Err(Ended::Stop(stop)) => Err(stop),
         Err(Ended::Failed { error, .. }) => Err(failed(&error, true)),

@@ -127,6 +127,7 @@ impl Slot {
     pub(super) fn allows_more(&self, opened: &Opened) -> bool {
         let ages = self.limits.get();
         !self.retired.get()
+            && opened.is_current()
             && (ages.max_requests == 0 || opened.served.get() < ages.max_requests)
             && (ages.max_age.is_zero() || opened.at.elapsed() < ages.max_age)
     }

@@ -18,7 +18,7 @@ use crate::config::{Cluster, Endpoint, EndpointAddress};
 use crate::fail::Failure;
 use crate::io::{Stream, Wire};
 use crate::observe::TlsFacts;
-use crate::tls::{ClientTls, Overrides, connect};
+use crate::tls::{ClientTls, Overrides, Secrets, connect};
 use crate::worker::Worker;
 
 /// What is opened.
@@ -73,11 +73,21 @@ pub struct Opened {
     pub local: Option<SocketAddr>,
     pub tls: Option<Arc<TlsFacts>>,
     pub at: Instant,
+    /// The certificates that were in force; see [`Opened::is_current`].
+    secrets: Option<(Secrets, u64)>,
     /// Requests so far.
     pub(crate) served: Cell<u32>,
     endpoint: Arc<Endpoint>,
     home: Rc<Home>,
     _permit: Permit,
+}
+
+impl Opened {
+    /// False once certificates have changed since the handshake: a connection must not outlive its certificate by
+    /// being kept busy, so new requests take a new one.
+    pub(crate) fn is_current(&self) -> bool {
+        self.secrets.as_ref().is_none_or(|(secrets, version)| secrets.version() == *version)
+    }
 }
 
 impl Drop for Opened {
@@ -100,6 +110,7 @@ pub fn transport<'a>(cluster: &'a Cluster, endpoint: &Endpoint) -> Option<&'a Ar
 pub async fn open(worker: &Worker, to: Opening<'_>, home: Rc<Home>, permit: Permit) -> Result<Open, NotOpen> {
     let (cluster, state) = (to.cluster, &to.endpoint.state);
     let limit = cluster.settings.connect_timeout;
+    let version = worker.secrets.version();
     let result = match timeout(limit, dial(worker, to)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::ConnectTimeout.into()),
@@ -122,6 +133,7 @@ pub async fn open(worker: &Worker, to: Opening<'_>, home: Rc<Home>, permit: Perm
     let opened = Opened {
         peer,
         local,
+        secrets: tls.is_some().then(|| (worker.secrets.clone(), version)),
         tls,
         at: Instant::now(),
         served: Cell::new(0),

@@ -335,6 +335,7 @@ pub fn served_stream(stream: Stream, app: App, drain: base::drain::Watch) -> Ser
         app,
         tcp_peer_exchange: false,
         handshake_timeout: Duration::ZERO,
+        version: 1,
     };
     let listener = Listener {
         name: "test".into(),

@@ -134,7 +134,7 @@ fn our_own_hop_is_http2() {
         }
         assert_eq!(client.net.dials(), 1, "one connection carries all");
         let told = server.last();
-        assert_eq!(told.protocol, http::Version::HTTP_2);
+        assert_eq!(told.protocol, http::Version::HTTP_11, "the client's, not the hop's");
         assert_eq!(told.peer.as_deref(), Some("spiffe://cluster.local/ns/default/sa/client"));
     });
 }
