@@ -19,6 +19,8 @@ pub struct Service {
     pub registry: Registry,
     /// Virtual addresses. None for headless services.
     pub addresses: Vec<IpAddr>,
+    /// They were made up here: only who asks our DNS server ever calls them.
+    pub allocated: bool,
     /// Address ranges of a ServiceEntry.
     pub ranges: Vec<IpNet>,
     pub ports: Vec<Port>,

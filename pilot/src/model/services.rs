@@ -4,6 +4,7 @@
 //! Ports are read by Istio's rules: `appProtocol`, then the port's name, then well-known numbers.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::core::{Service as KubeService, ServicePort};
 use api::networking::{Location, Resolution as Written, ServiceEntry};
@@ -12,7 +13,7 @@ use api::text::IntOrString;
 use api::{Code, Findings, Object};
 use ipnet::IpNet;
 
-use super::hashed::Hashed;
+use super::hashed::{Digest, Hashed};
 use super::mesh::Mesh;
 use super::names::{full, service_host};
 use super::note::note;
@@ -60,7 +61,40 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Services 
             }
         }
     }
+    allocate(&mut all);
     Services { all: all.into_values().map(Hashed::new).collect() }
+}
+
+/// Gives virtual addresses to ServiceEntry hosts that name none, so that DNS has an answer for them and TCP can tell
+/// them apart. Istio's ranges: 240.240.0.0/16 and 2001:2::/48. The address follows from the host's name; of two hosts
+/// that fall on the same one, the later by name takes the next free.
+fn allocate(all: &mut BTreeMap<(String, String), Service>) {
+    let mut taken = std::collections::HashSet::new();
+    for service in all.values_mut() {
+        let wants = service.registry == Registry::External
+            && service.addresses.is_empty()
+            && service.ranges.is_empty()
+            && service.resolution != Resolution::Original
+            && !service.host.starts_with('*');
+        if !wants {
+            continue;
+        }
+        let digest = Digest::of(&(&service.host, &service.namespace)).0;
+        // The first and the last address of the range stay free.
+        let mut number = u16::try_from(digest % 65_534).unwrap_or_default() + 1;
+        while !taken.insert(number) {
+            number = if number == 65_534 { 1 } else { number + 1 };
+            if taken.len() >= 65_534 {
+                return;
+            }
+        }
+        service.allocated = true;
+        let [high, low] = number.to_be_bytes();
+        service.addresses = vec![
+            IpAddr::V4(Ipv4Addr::new(240, 240, high, low)),
+            IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, number)),
+        ];
+    }
 }
 
 /// Two ServiceEntries of one host in one namespace share it: ports are joined, the oldest wins.
@@ -120,6 +154,7 @@ fn kubernetes(object: &Object<KubeService>, mesh: &Mesh, findings: &mut Findings
         visibility: Visibility::parse(&words, &namespace, &mesh.export_services),
         registry: Registry::Kubernetes,
         addresses,
+        allocated: false,
         ranges: Vec::new(),
         ports,
         resolution,
@@ -224,6 +259,7 @@ fn entry(object: &Object<ServiceEntry>, mesh: &Mesh, findings: &mut Findings) ->
                 namespace: namespace.to_owned(),
                 registry: Registry::External,
                 addresses: if index == 0 { addresses.clone() } else { Vec::new() },
+                allocated: false,
                 ranges: if index == 0 { ranges.clone() } else { Vec::new() },
                 ports: ports.clone(),
                 resolution,

@@ -20,7 +20,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     let mesh = &sight.snapshot.mesh;
     let common = sight.common(Direction::Outbound);
     let on = (
-        (sight.scope, &sight.view.namespace, &sight.view.labels),
+        (sight.scope, &sight.view.namespace, &sight.view.labels, sight.view.dns),
         (&common, mesh.allow_any, mesh.inspect_timeout, &mesh.policy),
     );
     sight.layer("listeners", &on, || {
@@ -81,7 +81,9 @@ fn entry<'a>(
 fn opaque(sight: &Sight<'_>, common: &Common, out: &mut Places, visible: &Visible, port: &Port) {
     let service = &visible.service;
     let chains = Chains::of(sight, visible, port);
-    for address in &service.addresses {
+    let called = !service.allocated || sight.view.dns;
+    let addresses = if called { service.addresses.as_slice() } else { &[] };
+    for address in addresses {
         if out.contains_key(&(Some(*address), port.number)) {
             continue;
         }
@@ -99,7 +101,7 @@ fn opaque(sight: &Sight<'_>, common: &Common, out: &mut Places, visible: &Visibl
         let subnets = service.ranges.iter().map(ToString::to_string).collect();
         entry(sight, common, out, None, port.number).tcp.push(BySubnet { subnets, to: chains.rest.clone() });
     }
-    if !service.addresses.is_empty() || !service.ranges.is_empty() {
+    if !addresses.is_empty() || !service.ranges.is_empty() {
         return;
     }
     let place = entry(sight, common, out, None, port.number);
