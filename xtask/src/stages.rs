@@ -16,6 +16,17 @@ pub(crate) struct Counts {
     pub(crate) ignored: usize,
 }
 
+impl Counts {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            ignored: self.ignored + other.ignored,
+        }
+    }
+}
+
 /// One line of the closing table.
 struct Row {
     name: String,
