@@ -132,11 +132,15 @@ impl Mesh {
     /// There is none.
     pub fn pilot_pod(&self) -> Result<Pod> {
         let mut pods = self.pods()?;
-        let is_pilot = |pod: &Pod| pod.namespace == self.system && pod.labels.get("app").is_some_and(|a| a == "istiod");
+        let is_pilot =
+            |pod: &Pod| pod.namespace == self.system && pod.labels.get("app").is_some_and(|a| a == "istiod");
         pods.retain(is_pilot);
         pods.sort_by_key(|pod| !pod.ready);
         pods.into_iter().next().with_context(|| {
-            format!("no istiod runs in namespace {} of mesh {}; look at `meshctl get pods -A`", self.system, self.name)
+            format!(
+                "no istiod runs in namespace {} of mesh {}; look at `meshctl get pods -A`",
+                self.system, self.name
+            )
         })
     }
 

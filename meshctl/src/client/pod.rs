@@ -23,8 +23,12 @@ impl Pod {
     pub fn read(value: &Value) -> Self {
         let meta = &value["metadata"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let labels: std::collections::BTreeMap<String, String> =
-            meta["labels"].as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect();
+        let labels: std::collections::BTreeMap<String, String> = meta["labels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), text(value)))
+            .collect();
         let owner = &meta["ownerReferences"][0];
         let (kind, name) = (text(&owner["kind"]).to_lowercase(), text(&owner["name"]));
         // A Deployment owns its pods through a ReplicaSet that is named after the template.
@@ -69,7 +73,9 @@ impl std::str::FromStr for PodName {
             None => (Kind::Pod, text),
             Some((word, name)) => match Kind::from_word(word) {
                 Some(kind) => (kind, name),
-                None => return Err(format!("{word:?} is no kind of workload; try deploy/NAME or a pod's name")),
+                None => {
+                    return Err(format!("{word:?} is no kind of workload; try deploy/NAME or a pod's name"));
+                }
             },
         };
         if name.is_empty() {

@@ -50,8 +50,13 @@ pub(super) struct State {
 }
 
 /// Column and word of each type in pilot's answer.
-const TYPES: [(&str, &str); 5] =
-    [("CDS", "cluster"), ("LDS", "listener"), ("EDS", "endpoint"), ("RDS", "route"), ("ECDS", "extension_config")];
+const TYPES: [(&str, &str); 5] = [
+    ("CDS", "cluster"),
+    ("LDS", "listener"),
+    ("EDS", "endpoint"),
+    ("RDS", "route"),
+    ("ECDS", "extension_config"),
+];
 
 const NOT_SENT: &str = "NOT SENT";
 
@@ -171,7 +176,9 @@ mod tests {
         let mut all = states(PAGE).unwrap();
         all.iter_mut().for_each(|state| state.istiod = "istiod-x".into());
         let cells = |text: String| -> Vec<Vec<String>> {
-            text.lines().map(|line| line.split("  ").map(|c| c.trim().to_owned()).filter(|c| !c.is_empty()).collect()).collect()
+            text.lines()
+                .map(|line| line.split("  ").map(|c| c.trim().to_owned()).filter(|c| !c.is_empty()).collect())
+                .collect()
         };
         let rows = cells(brief(&all));
         assert_eq!(rows[0], ["NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"]);

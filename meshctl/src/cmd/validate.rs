@@ -83,7 +83,8 @@ fn check(text: &Text, namespace: &str, seen: &mut HashSet<Key>) -> Findings {
         if !seen.insert(key.clone()) && key.kind != api::Kind::Unknown {
             let message = "the same object stands here twice; the last one would count";
             let origin = object.origin();
-            findings.push(Finding::new(Code::DuplicateObject, message).about(key).at(&origin.file, origin.line));
+            findings
+                .push(Finding::new(Code::DuplicateObject, message).about(key).at(&origin.file, origin.line));
         }
     }
     findings.sort();

@@ -97,7 +97,10 @@ fn plain(remote: Option<&Remote>, short: bool) -> String {
     };
     let counts: Vec<String> = counts.into_iter().map(proxies).collect();
     let none = || "none".to_owned();
-    out.push_str(&format!("data plane version: {}\n", counts.into_iter().reduce(|a, b| a + ", " + &b).unwrap_or_else(none)));
+    out.push_str(&format!(
+        "data plane version: {}\n",
+        counts.into_iter().reduce(|a, b| a + ", " + &b).unwrap_or_else(none)
+    ));
     out
 }
 
@@ -105,9 +108,7 @@ fn structured(remote: Option<&Remote>) -> Value {
     let build = option_env!("MESH_BUILD_ID");
     let mut out = json!({"clientVersion": {"version": env!("CARGO_PKG_VERSION"), "revision": build}});
     if let Some(remote) = remote {
-        let plane = |(component, version): &(String, String)| {
-            json!({"Component": component, "Revision": "default", "Info": {"version": version}})
-        };
+        let plane = |(component, version): &(String, String)| json!({"Component": component, "Revision": "default", "Info": {"version": version}});
         let proxy = |(id, version): &(String, String)| json!({"ID": id, "IstioVersion": version});
         out["meshVersion"] = remote.control_plane.iter().map(plane).collect();
         out["dataPlaneVersion"] = remote.proxies.iter().map(proxy).collect();

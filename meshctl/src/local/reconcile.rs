@@ -18,6 +18,7 @@ use super::mesh::Mesh;
 use super::plan::PodPlan;
 use super::pod;
 use super::services::{self, PodFacts, ServiceView};
+use super::system::SYSTEM_NAMESPACE;
 use super::translate;
 use super::workloads::{self, Step};
 use super::world::{PodRecord, World};
@@ -56,6 +57,8 @@ fn pods(mesh: &Arc<Mesh>, say: &impl Fn(String)) -> Vec<Starting> {
             },
         }
     }
+    // The control plane first: everybody else waits for it.
+    starting.sort_by_key(|(plan, _)| plan.namespace != SYSTEM_NAMESPACE);
     starting
 }
 
@@ -66,10 +69,7 @@ fn start(
     name: &str,
 ) -> Result<Starting, String> {
     // The control plane's address is written into pods' hosts files.
-    world
-        .addresses
-        .service(super::system::SYSTEM_NAMESPACE, "istiod")
-        .map_err(|error| format!("{error:#}"))?;
+    world.addresses.service(SYSTEM_NAMESPACE, "istiod").map_err(|error| format!("{error:#}"))?;
     let number = world.addresses.take_pod().map_err(|error| format!("{error:#}"))?;
     let plan = match PodPlan::new(world, template, name, number, mesh.node.ipv6()) {
         Ok(plan) => Arc::new(plan),

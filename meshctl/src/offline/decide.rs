@@ -111,7 +111,11 @@ pub fn decide(proxy: &Proxy, request: &Request, seed: u64) -> Result<Answer> {
         source: SocketAddr::new(proxy.node.id.ip.parse().unwrap_or(Ipv4Addr::LOCALHOST.into()), 40000),
         server_name: (request.scheme == "https").then(|| request.host.as_str().into()),
         tls: request.scheme == "https",
-        protocols: if request.scheme == "https" { vec!["h2".into(), "http/1.1".into()] } else { vec!["http/1.1".into()] },
+        protocols: if request.scheme == "https" {
+            vec!["h2".into(), "http/1.1".into()]
+        } else {
+            vec!["http/1.1".into()]
+        },
     };
     let Some(chain) = choose(listener, &seen) else {
         answer.decision = "fail".into();
@@ -121,7 +125,9 @@ pub fn decide(proxy: &Proxy, request: &Request, seed: u64) -> Result<Answer> {
     answer.chain = chain.name.to_string();
     let mut dice = Dice::new(seed);
     match &chain.app {
-        App::Http(http) => through_http(&mut answer, &config, &**http, &connection(listener, &seen), request, &mut dice),
+        App::Http(http) => {
+            through_http(&mut answer, &config, &**http, &connection(listener, &seen), request, &mut dice)
+        }
         App::Tcp(tcp) => through_tcp(&mut answer, &config, &**tcp, chain),
         App::Close => {
             answer.decision = "fail".into();
@@ -162,7 +168,8 @@ fn destination(proxy: &Proxy, names: &NameTable, request: &Request) -> Result<So
     let spellings =
         [host.to_owned(), format!("{host}.{domain}"), format!("{host}.{base}"), format!("{host}.{parent}")];
     let known = spellings.iter().find_map(|name| names.table.get(name));
-    let known = known.or_else(|| names.table.values().find(|one| one.alt_hosts.iter().any(|alt| alt == host)));
+    let known =
+        known.or_else(|| names.table.values().find(|one| one.alt_hosts.iter().any(|alt| alt == host)));
     let address: Option<IpAddr> = known.and_then(|info| info.ips.first()).and_then(|ip| ip.parse().ok());
     // A name that the mesh does not know has some address of the outside world.
     let outside = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
@@ -176,7 +183,9 @@ fn gateway_port(proxy: &Proxy, port: u16) -> u16 {
     let Some(workload) = proxy.paper.snapshot.workloads.named(namespace, name) else { return port };
     let services = proxy.paper.snapshot.services.all.iter().filter(|service| service.namespace == *namespace);
     let behind = services
-        .filter(|service| !service.selector.is_empty() && api::meta::labels_match(&service.selector, &workload.labels))
+        .filter(|service| {
+            !service.selector.is_empty() && api::meta::labels_match(&service.selector, &workload.labels)
+        })
         .find_map(|service| pilot::model::target_number(service.port(port)?, Some(workload)));
     behind.unwrap_or(port)
 }
@@ -189,7 +198,8 @@ fn listener<'a>(config: &'a Config, proxy: &Proxy, destination: SocketAddr) -> R
     if proxy.node.id.role == Role::Router {
         let port = destination.port();
         return bound(port).with_context(|| {
-            let mut ports: Vec<u16> = config.listeners.values().flat_map(|l| &l.addresses).map(SocketAddr::port).collect();
+            let mut ports: Vec<u16> =
+                config.listeners.values().flat_map(|l| &l.addresses).map(SocketAddr::port).collect();
             ports.sort_unstable();
             format!("no Gateway makes this pod listen on port {port}; it listens on {ports:?}")
         });
@@ -269,7 +279,8 @@ fn describe(answer: &mut Answer, explained: &Explanation) {
     answer.tried = lost
         .map(|tried| {
             let origin = tried.rule.origin.as_deref().map(|place| format!(" ({place})")).unwrap_or_default();
-            let name = if tried.rule.name.is_empty() { String::new() } else { format!(" {}", tried.rule.name) };
+            let name =
+                if tried.rule.name.is_empty() { String::new() } else { format!(" {}", tried.rule.name) };
             format!("rule {}{name}{origin}: {} does not match", tried.index, tried.failed)
         })
         .collect();
@@ -302,7 +313,8 @@ fn forward(answer: &mut Answer, config: &Config, to: &ForwardTo, request: &Reque
         answer.shares = splits.iter().map(|split| (name(split.cluster), split.weight)).collect();
     }
     // What is filled in from the connection is only known when there is one.
-    let mut unknown = |_: &proxy::observe::TextFormat| Some(HeaderValue::from_static("(filled in when sent)"));
+    let mut unknown =
+        |_: &proxy::observe::TextFormat| Some(HeaderValue::from_static("(filled in when sent)"));
     let (mut path, mut authority) = (request.path.clone(), request.authority.clone());
     let mut headers = request.headers.clone();
     request_headers(to, &mut headers, &mut unknown);
@@ -337,8 +349,11 @@ fn percent(parts: u32) -> String {
 
 fn faults(fault: &Fault) -> Vec<String> {
     let delay = fault.delay.map(|(time, parts)| format!("delayed by {time:?} ({})", percent(parts)));
-    let abort = fault.abort_status.map(|(status, parts)| format!("aborted with {} ({})", status.as_u16(), percent(parts)));
-    let grpc = fault.abort_grpc.map(|(code, parts)| format!("aborted with gRPC status {code} ({})", percent(parts)));
+    let abort = fault
+        .abort_status
+        .map(|(status, parts)| format!("aborted with {} ({})", status.as_u16(), percent(parts)));
+    let grpc =
+        fault.abort_grpc.map(|(code, parts)| format!("aborted with gRPC status {code} ({})", percent(parts)));
     [delay, abort, grpc].into_iter().flatten().collect()
 }
 

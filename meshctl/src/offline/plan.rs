@@ -125,14 +125,22 @@ impl Plan {
     /// There is none.
     pub fn pod(&self, pod: &Pod) -> Result<Arc<PodPlan>> {
         let key = (pod.namespace.clone(), pod.name.clone());
-        self.world.pods.get(&key).map(|record| record.plan.clone()).with_context(|| format!("no pod {}", pod.full()))
+        self.world
+            .pods
+            .get(&key)
+            .map(|record| record.plan.clone())
+            .with_context(|| format!("no pod {}", pod.full()))
     }
 
     /// The environment that a container would get.
     ///
     /// # Errors
     /// Something that it refers to is missing.
-    pub fn environment(&self, pod: &PodPlan, container: &str) -> Result<(Vec<String>, BTreeMap<String, String>)> {
+    pub fn environment(
+        &self,
+        pod: &PodPlan,
+        container: &str,
+    ) -> Result<(Vec<String>, BTreeMap<String, String>)> {
         let own = pod.spec.containers.iter().find(|one| one.name == container);
         let own = own.with_context(|| format!("pod {} has no container {container}", pod.name))?;
         let env = pod.environment(&self.world, own, BTreeMap::new()).map_err(anyhow::Error::msg)?;
@@ -162,7 +170,13 @@ fn settled(template: &Template, name: &str, ordinal: usize) -> String {
 
 /// A pod whose containers all run and are ready.
 fn running(plan: PodPlan) -> PodRecord {
-    let state = || ContainerState { state: State::Running(Time::now()), ready: true, restarts: 0, pid: None, last: None };
+    let state = || ContainerState {
+        state: State::Running(Time::now()),
+        ready: true,
+        restarts: 0,
+        pid: None,
+        last: None,
+    };
     PodRecord {
         containers: plan.spec.containers.iter().map(|one| (one.name.clone(), state())).collect(),
         plan: Arc::new(plan),

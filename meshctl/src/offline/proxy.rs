@@ -47,7 +47,8 @@ impl Proxy {
     /// It is no node id.
     pub fn of_id(plan: &mut Plan, id: &str, delta: bool) -> Result<Self> {
         let id: NodeId = id.parse()?;
-        let pod = plan.list().into_iter().find(|pod| (&pod.name, &pod.namespace) == (&id.name, &id.namespace));
+        let pod =
+            plan.list().into_iter().find(|pod| (&pod.name, &pod.namespace) == (&id.name, &id.namespace));
         let mut found = match pod.filter(|pod| pod.meshed) {
             Some(pod) => node(plan, &pod)?,
             None => {
@@ -75,7 +76,8 @@ fn node(plan: &Plan, pod: &Pod) -> Result<Node> {
     // What the proxy reads from files of its pod.
     env.insert("ISTIO_META_LABELS".to_owned(), json!(planned.meta.labels).to_string());
     env.insert("ISTIO_META_ANNOTATIONS".to_owned(), json!(planned.meta.annotations).to_string());
-    let flags = proxy::settings::parse(&args).map_err(|error| anyhow::anyhow!("arguments of the proxy: {error}"))?;
+    let flags =
+        proxy::settings::parse(&args).map_err(|error| anyhow::anyhow!("arguments of the proxy: {error}"))?;
     let role = match &flags.command {
         proxy::settings::Command::Agent { role, .. } => role.clone(),
         other => anyhow::bail!("the proxy of {} is started as {other:?}, not as part of a mesh", pod.full()),

@@ -81,7 +81,10 @@ mod tests {
         let headers = ["end-user: jason".to_owned(), "Host: shop.example.com".to_owned()];
         let request = Request::read("POST http://Reviews:9080/reviews/0?x=1", &headers).unwrap();
         assert_eq!((request.method.as_str(), request.host.as_str(), request.port), ("POST", "reviews", 9080));
-        assert_eq!((request.authority.as_str(), request.path.as_str()), ("shop.example.com", "/reviews/0?x=1"));
+        assert_eq!(
+            (request.authority.as_str(), request.path.as_str()),
+            ("shop.example.com", "/reviews/0?x=1")
+        );
         assert_eq!(request.headers["end-user"], "jason");
         let plain = Request::read("https://[fd00::1]", &[]).unwrap();
         assert_eq!((plain.port, plain.path.as_str(), plain.address().is_some()), (443, "/", true));

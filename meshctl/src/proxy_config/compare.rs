@@ -16,8 +16,16 @@ struct Side {
 
 const SIDES: [Side; 3] = [
     Side { title: "Clusters", type_name: "envoy.config.cluster.v3.Cluster", list: Dump::dynamic_clusters },
-    Side { title: "Listeners", type_name: "envoy.config.listener.v3.Listener", list: Dump::dynamic_listeners },
-    Side { title: "Routes", type_name: "envoy.config.route.v3.RouteConfiguration", list: Dump::dynamic_routes },
+    Side {
+        title: "Listeners",
+        type_name: "envoy.config.listener.v3.Listener",
+        list: Dump::dynamic_listeners,
+    },
+    Side {
+        title: "Routes",
+        type_name: "envoy.config.route.v3.RouteConfiguration",
+        list: Dump::dynamic_routes,
+    },
 ];
 
 /// The comparison as text.
@@ -39,7 +47,8 @@ pub fn compare(pilot: &Dump, proxy: &Dump) -> String {
 }
 
 fn ordered(side: &Side, dump: &Dump) -> Vec<Value> {
-    let mut list: Vec<Value> = (side.list)(dump).into_iter().map(|message| camel(side.type_name, message)).collect();
+    let mut list: Vec<Value> =
+        (side.list)(dump).into_iter().map(|message| camel(side.type_name, message)).collect();
     list.sort_by_key(|message| message["name"].as_str().unwrap_or_default().to_owned());
     list
 }
@@ -65,8 +74,14 @@ mod tests {
     fn equal_and_different() {
         assert_eq!(compare(&dump("1s"), &dump("1s")), "Clusters Match\nListeners Match\nRoutes Match\n");
         let text = compare(&dump("1s"), &dump("2s"));
-        assert!(text.starts_with("Clusters Don't Match\n--- Istiod Clusters\n+++ Envoy Clusters\n"), "{text}");
-        assert!(text.contains("-    \"connectTimeout\": \"1s\"\n+    \"connectTimeout\": \"2s\"\n"), "{text}");
+        assert!(
+            text.starts_with("Clusters Don't Match\n--- Istiod Clusters\n+++ Envoy Clusters\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("-    \"connectTimeout\": \"1s\"\n+    \"connectTimeout\": \"2s\"\n"),
+            "{text}"
+        );
         assert!(!text.contains("own"), "{text}");
     }
 }

@@ -84,7 +84,8 @@ impl Dump {
 
     /// When the routes changed last.
     pub fn routes_loaded(&self) -> Option<&str> {
-        let lists = self.section("RoutesConfigDump").flat_map(|part| part["dynamic_route_configs"].as_array());
+        let lists =
+            self.section("RoutesConfigDump").flat_map(|part| part["dynamic_route_configs"].as_array());
         lists.flatten().filter_map(|entry| entry["last_updated"].as_str()).max()
     }
 

@@ -13,10 +13,14 @@ use crate::render::Table;
 pub fn bootstrap(dump: &Dump, form: Form) -> Result<String> {
     let message = dump.bootstrap().context("the dump holds no bootstrap")?;
     if form != Form::Short {
-        return text(&serde_json::json!({"bootstrap": camel("envoy.config.bootstrap.v3.Bootstrap", message)}), form);
+        return text(
+            &serde_json::json!({"bootstrap": camel("envoy.config.bootstrap.v3.Bootstrap", message)}),
+            form,
+        );
     }
     let node = &message["node"];
-    let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
+    let or_dash =
+        |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
     let words = |value: &Value| value.as_str().map(str::to_owned);
     let build = &node["user_agent_build_version"];
     let version = &build["version"];

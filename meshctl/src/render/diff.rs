@@ -62,7 +62,9 @@ fn middle<'a>(old: &[&'a str], new: &[&'a str], out: &mut Vec<(char, &'a str)>) 
         if a < old.len() && b < new.len() && old[a] == new[b] {
             out.push((' ', old[a]));
             (a, b) = (a + 1, b + 1);
-        } else if a < old.len() && (b == new.len() || longest[(a + 1) * width + b] >= longest[a * width + b + 1]) {
+        } else if a < old.len()
+            && (b == new.len() || longest[(a + 1) * width + b] >= longest[a * width + b + 1])
+        {
             out.push(('-', old[a]));
             a += 1;
         } else {

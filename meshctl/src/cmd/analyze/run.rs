@@ -69,7 +69,8 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
     if args.list_analyzers {
         return Ok(Printed::out(list()));
     }
-    let form = if args.output == "log" { None } else { Some(args.output.parse().map_err(anyhow::Error::msg)?) };
+    let form =
+        if args.output == "log" { None } else { Some(args.output.parse().map_err(anyhow::Error::msg)?) };
     let (fail, tell) = (shown::level(&args.failure_threshold)?, shown::level(&args.output_threshold)?);
     let namespace = globals.namespace();
     let texts = input::read(&args.files)?;
@@ -81,7 +82,8 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
         world.mesh_config(file, &globals.istio_namespace)?;
     }
     world.texts(&texts, namespace);
-    let unreadable = world.findings.iter().filter(|f| matches!(f.code, Code::Syntax | Code::NotAnObject)).count();
+    let unreadable =
+        world.findings.iter().filter(|f| matches!(f.code, Code::Syntax | Code::NotAnObject)).count();
     let named = |finding: &Finding| {
         let own = finding.object.as_ref().map_or("", |key| key.namespace.as_str());
         !finding.file.is_empty() || args.all_namespaces || own.is_empty() || own == namespace
@@ -89,7 +91,8 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
     let mut found = world.everything()?;
     found.retain(|finding| named(finding) && !args.suppress.iter().any(|one| one.covers(finding)));
     let failed = found.iter().any(|finding| {
-        finding.severity >= fail && !(args.ignore_unknown && matches!(finding.code, Code::Syntax | Code::NotAnObject))
+        finding.severity >= fail
+            && !(args.ignore_unknown && matches!(finding.code, Code::Syntax | Code::NotAnObject))
     });
     found.retain(|finding| finding.severity >= tell);
     let target = target(&texts, args, namespace);
@@ -209,7 +212,9 @@ impl Gathered {
             let mut plan = Plan::of_objects(good.into_iter().map(|object| (object, None)))?;
             let found = model_findings(plan.objects()?);
             // Of what `up` adds itself, nobody here can change anything.
-            findings.extend(found.into_iter().filter(|one| !one.object.as_ref().is_some_and(|key| plan.is_own(key))));
+            findings.extend(
+                found.into_iter().filter(|one| !one.object.as_ref().is_some_and(|key| plan.is_own(key))),
+            );
         }
         findings.sort();
         let mut seen = std::collections::HashSet::new();
@@ -224,4 +229,3 @@ impl Gathered {
         Ok(list)
     }
 }
-

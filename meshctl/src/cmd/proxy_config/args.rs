@@ -8,10 +8,12 @@ use crate::proxy_config::{ClusterFilter, EndpointFilter, Form, ListenerFilter, R
 /// Show what one proxy holds
 #[derive(Args, Clone, Debug)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "A pod is POD[.NAMESPACE] or TYPE/NAME[.NAMESPACE], such as deploy/reviews-v1.\n\nExamples:\n  \
+#[command(
+    after_help = "A pod is POD[.NAMESPACE] or TYPE/NAME[.NAMESPACE], such as deploy/reviews-v1.\n\nExamples:\n  \
     meshctl proxy-config routes deploy/productpage-v1 --name 9080\n  \
     meshctl pc clusters productpage-v1-abc-x1y2z --fqdn reviews.default.svc.cluster.local -o json\n  \
-    meshctl pc listeners -f config_dump.json")]
+    meshctl pc listeners -f config_dump.json"
+)]
 pub struct ProxyConfig {
     #[command(subcommand)]
     pub(super) what: What,

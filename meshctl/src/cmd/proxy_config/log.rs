@@ -52,7 +52,9 @@ fn queries(levels: &str) -> Result<Vec<String>> {
 fn loggers(page: &str) -> Value {
     let lines = page.lines().filter_map(|line| line.split_once(':'));
     let pairs = lines.map(|(name, level)| (name.trim().to_owned(), level.trim().to_owned()));
-    Value::Object(pairs.filter(|(_, level)| !level.is_empty()).map(|(k, v)| (k, v.into())).collect::<Map<_, _>>())
+    Value::Object(
+        pairs.filter(|(_, level)| !level.is_empty()).map(|(k, v)| (k, v.into())).collect::<Map<_, _>>(),
+    )
 }
 
 #[cfg(test)]
@@ -61,7 +63,10 @@ mod tests {
 
     #[test]
     fn levels_become_requests() {
-        assert_eq!(queries("http:debug, info,rbac:trace").unwrap(), ["level=info", "http=debug", "rbac=trace"]);
+        assert_eq!(
+            queries("http:debug, info,rbac:trace").unwrap(),
+            ["level=info", "http=debug", "rbac=trace"]
+        );
         assert!(queries("loud").unwrap_err().to_string().contains("trace, debug"));
     }
 

@@ -29,7 +29,9 @@ pub fn run(args: &ProxyConfig, globals: &Globals) -> Result<Printed> {
             };
             all(&From::open(source, globals)?, source.form(), *with_headers, &wanted)?
         }
-        What::Cluster { source, filter } => tables::clusters(&dump(source)?, &filter.filter(), source.form())?,
+        What::Cluster { source, filter } => {
+            tables::clusters(&dump(source)?, &filter.filter(), source.form())?
+        }
         What::Listener { source, filter, verbose } => {
             tables::listeners(&dump(source)?, &filter.filter(verbose), source.form())?
         }
@@ -44,9 +46,7 @@ pub fn run(args: &ProxyConfig, globals: &Globals) -> Result<Printed> {
         What::Eds { source, filter } => tables::eds(&dump(source)?, &filter.filter(), source.form())?,
         What::Secret { source } => tables::secrets(&dump(source)?, source.form(), now())?,
         // The whole of it is what people want of a bootstrap.
-        What::Bootstrap { source } => {
-            tables::bootstrap(&dump(source)?, source.output.unwrap_or(Form::Json))?
-        }
+        What::Bootstrap { source } => tables::bootstrap(&dump(source)?, source.output.unwrap_or(Form::Json))?,
         What::Ecds { source } => tables::ecds(&dump(source)?, source.form())?,
         What::Log { source, level, reset } => {
             let from = From::open(source, globals)?;
@@ -102,9 +102,14 @@ fn rootca(globals: &Globals, first: &str, second: &str) -> Result<Printed> {
     };
     let (first, second) = (roots(first)?, roots(second)?);
     let (text, code) = match (&first.1, &second.1) {
-        (Some(a), Some(b)) if a == b => (format!("{} and {} have the same ROOTCA\n", first.0, second.0), code::OK),
+        (Some(a), Some(b)) if a == b => {
+            (format!("{} and {} have the same ROOTCA\n", first.0, second.0), code::OK)
+        }
         (Some(_), Some(_)) => (
-            format!("{} and {} have different ROOTCAs: neither accepts the other's certificate\n", first.0, second.0),
+            format!(
+                "{} and {} have different ROOTCAs: neither accepts the other's certificate\n",
+                first.0, second.0
+            ),
             code::FAILED,
         ),
         (None, _) => (format!("{} has no ROOTCA\n", first.0), code::FAILED),

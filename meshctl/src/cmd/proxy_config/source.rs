@@ -5,8 +5,8 @@ use std::io::Read;
 use anyhow::{Context, Result};
 
 use super::args::Source;
-use crate::cmd::printed::BadInput;
 use crate::client::{Mesh, Method, Pod};
+use crate::cmd::printed::BadInput;
 use crate::globals::Globals;
 use crate::proxy_config::Dump;
 
