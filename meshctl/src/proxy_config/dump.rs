@@ -144,10 +144,14 @@ pub fn text(value: &Value, form: Form) -> Result<String> {
 /// Through the message type, so that only field names change and no key of a map. What the types do not know
 /// stays as it is.
 pub(super) fn camel(type_name: &str, message: &Value) -> Value {
-    let encoded = wire::reflect::from_json(type_name, message);
-    match encoded {
+    // Envoy dumps messages as `Any`, with their type beside their fields.
+    let mut bare = message.clone();
+    if let Some(map) = bare.as_object_mut() {
+        map.shift_remove("@type");
+    }
+    match wire::reflect::from_json(type_name, &bare) {
         Ok(bytes) => wire::reflect::to_json(&format!("type.googleapis.com/{type_name}"), &bytes, false),
-        Err(_) => message.clone(),
+        Err(_) => bare,
     }
 }
 

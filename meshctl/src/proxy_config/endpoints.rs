@@ -40,8 +40,7 @@ pub fn endpoints(page: &str, filter: &EndpointFilter, form: Form) -> Result<Stri
             let (address, port) = address(&host["address"]);
             let status = health(host);
             if filter.matches(&address, port, name, &status) {
-                let shown = if port == 0 { address } else { with_port(&address, port) };
-                table.row([shown, status, outlier(host).to_owned(), name.to_owned()]);
+                table.row([with_port(&address, port), status, outlier(host).to_owned(), name.to_owned()]);
                 hosts.push(host.clone());
             }
         }
@@ -108,7 +107,11 @@ fn address(value: &Value) -> (String, u64) {
 }
 
 fn with_port(address: &str, port: u64) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    match port {
+        0 => address.to_owned(),
+        _ if address.contains(':') => format!("[{address}]:{port}"),
+        _ => format!("{address}:{port}"),
+    }
 }
 
 /// The status that EDS gave; a failed check counts before it.

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::dump::{Dump, Form, messages};
+use super::routes::describe;
 use crate::render::Table;
 
 /// `--address`, `--port`, `--type`, and `--verbose=false`.
@@ -153,13 +154,17 @@ fn http(config: &Value) -> String {
     if let Some(name) = config["rds"]["route_config_name"].as_str() {
         return format!("Route: {name}");
     }
-    let hosts = config["route_config"]["virtual_hosts"].as_array();
-    let rules = hosts.into_iter().flatten().flat_map(|host| host["routes"].as_array().into_iter().flatten());
-    let clusters: std::collections::BTreeSet<&str> =
-        rules.filter_map(|rule| rule["route"]["cluster"].as_str()).collect();
-    match clusters.into_iter().collect::<Vec<_>>().as_slice() {
-        [] => "Inline Route: /*".into(),
-        list => format!("Cluster: {}", list.join(", ")),
+    let hosts = config["route_config"]["virtual_hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let rules: Vec<&Value> = hosts.iter().flat_map(|host| host["routes"].as_array().into_iter().flatten()).collect();
+    match rules.as_slice() {
+        // Everything goes to one cluster: the usual inbound chain.
+        [rule] if rule["match"]["prefix"] == "/" && rule["route"]["cluster"].is_string() => {
+            format!("Cluster: {}", rule["route"]["cluster"].as_str().unwrap_or_default())
+        }
+        rules => {
+            let paths: Vec<String> = rules.iter().map(|rule| describe(rule)).collect();
+            format!("Inline Route: {}", paths.join(", "))
+        }
     }
 }
 

@@ -66,23 +66,19 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The first domain, short, and how many more there are.
+/// The first two domains without a port, and how many more there are.
 fn domains(host: &Value) -> String {
     let all: Vec<&str> = host["domains"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    // Those without a port, the shortest first: what people type.
-    let mut best: Vec<&str> = all.iter().copied().filter(|domain| !domain.contains(':')).collect();
-    if best.is_empty() {
-        best.clone_from(&all);
-    }
-    let Some(first) = best.iter().min_by_key(|domain| domain.len()) else { return String::new() };
-    match all.len() - 1 {
-        0 => (*first).to_owned(),
-        more => format!("{first}, + {more} more..."),
+    let plain: Vec<&str> = all.iter().copied().filter(|domain| !domain.contains(':')).collect();
+    let shown = if plain.is_empty() { all } else { plain };
+    match shown.as_slice() {
+        [first, second, rest @ ..] if !rest.is_empty() => format!("{first}, {second} + {} more...", rest.len()),
+        few => few.join(", "),
     }
 }
 
 /// The path with `*` after a prefix, then what else must hold.
-fn describe(rule: &Value) -> String {
+pub(super) fn describe(rule: &Value) -> String {
     let found = &rule["match"];
     let mut words = Vec::new();
     if let Some(prefix) = found["prefix"].as_str() {

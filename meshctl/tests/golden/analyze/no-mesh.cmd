@@ -1,0 +1,2 @@
+meshctl analyze
+meshctl analyze --mesh other

@@ -1,0 +1,1 @@
+meshctl proxy-config ecds -f fixtures/envoy/config_dump.json

@@ -1,0 +1,1 @@
+meshctl proxy-config log -f fixtures/envoy/logging.txt -o json

@@ -1,0 +1,1 @@
+meshctl proxy-config secret -f fixtures/envoy/config_dump.json

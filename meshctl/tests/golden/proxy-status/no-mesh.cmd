@@ -1,0 +1,2 @@
+meshctl proxy-status
+meshctl ps --mesh other

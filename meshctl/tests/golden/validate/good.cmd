@@ -1,0 +1,3 @@
+meshctl validate -f ../../samples/bookinfo/networking/bookinfo-gateway.yaml
+meshctl validate -f ../../samples/bookinfo
+meshctl v -f ../../samples/helloworld -f ../../samples/httpbin

@@ -1,0 +1,2 @@
+meshctl validate
+meshctl validate -f nothing-here.yaml

@@ -1,0 +1,4 @@
+meshctl version
+meshctl version --remote=false
+meshctl version --remote=false -o json
+meshctl version --remote=false -o yaml

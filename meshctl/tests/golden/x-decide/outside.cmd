@@ -1,0 +1,7 @@
+meshctl x decide ../../samples/bookinfo --from deploy/productpage-v1 --request 'GET http://www.example.com/'
+meshctl x decide ../../samples/bookinfo --from deploy/productpage-v1 --request 'GET https://www.example.com/'
+meshctl x decide ../../samples/bookinfo --from deploy/productpage-v1 --request 'GET http://nobody:9080/'
+meshctl x decide ../../samples/bookinfo --from deploy/istio-ingressgateway.istio-system --request 'GET http://localhost:1234/'
+meshctl x decide ../../samples/bookinfo --from deploy/nobody --request 'GET http://reviews:9080/'
+meshctl x decide ../../samples/bookinfo --from deploy/productpage-v1 --request 'reviews'
+meshctl x decide fixtures/objects/bad.yaml --from deploy/productpage-v1 --request 'GET http://reviews:9080/'
