@@ -6,9 +6,8 @@
 //! ```
 //! In: [`Settings`]. Out: the process's result. Called by `main`; a test may run several in one process.
 
-use std::rc::Rc;
+use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
@@ -17,23 +16,26 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+mod setup;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+use self::setup::{cores, keeper, mark, node, plan};
+use self::threads::{WorkerStart, accept_thread, thread, work};
 use crate::config::Config;
-use crate::dice::Dice;
-use crate::identity::{CaSettings, Keeper};
-use crate::listen::{Admit, Fresh, Listeners, Places, StatsTable};
-use crate::observe::{self, Ends, Own, Registry, Shard, Sinks};
+use crate::identity::{Keeper, serve_sds};
+use crate::listen::{Listeners, Places, StatsTable};
+use crate::observe::{self, Own, Registry, Sinks};
 use crate::process::{Ending, Process};
-use crate::settings::{Agent, Bootstrap, Settings, Source};
+use crate::settings::{Bootstrap, Settings, Source};
 use crate::tls::Secrets;
 use crate::upstream::TcpDialer;
-use crate::worker::{Parts, Worker};
-use crate::xds::{self, Boot, Connector, Plan, Security, Store, Target};
-use crate::{admin, dns, status};
+use crate::xds::{self, Boot, Store};
+use crate::{admin, status};
 
 /// Spans that wait for export.
 const SPANS: usize = 4096;
-/// Listening starts after this even if configuration is incomplete.
-const WARM_LIMIT: Duration = Duration::from_secs(5);
 /// Connections that ignore the end of a drain are cut off after this.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
@@ -74,7 +76,30 @@ fn load(bootstrap: &Bootstrap, store: &mut Store) -> anyhow::Result<Boot> {
     Ok(boot)
 }
 
+/// Identity and SDS, and nothing else: a stock Envoy does the rest.
+async fn serve_agent(settings: &Settings, path: &Path) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let secrets = Secrets::new();
+    let keeper = keeper(settings, &secrets, TcpDialer { mark: mark(settings) });
+    let keeper = keeper.context("--agent-only: neither a CA (CA_ADDR) nor mounted certificates")?;
+    let health = keeper.health();
+    tokio::task::spawn_local(keeper.run());
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        served = serve_sds(path, secrets, health) => served.with_context(|| path.display().to_string()),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
 async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
+    if let Source::Agent(agent) = &settings.source
+        && agent.only
+    {
+        let path = agent.files.sds_socket.clone();
+        return serve_agent(&settings, &path).await;
+    }
     let config = base::Live::new(Config::default());
     let secrets = Secrets::new();
     let mut store = Store::new(config.clone(), Arc::new(secrets.clone()));
@@ -235,219 +260,9 @@ async fn finish(process: &Process, trigger: drain::Trigger) {
     }
 }
 
-fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(body).with_context(|| format!("thread {name}"))
-}
-
-/// A runtime for one thread. Failing here means that the machine has no descriptors or memory left.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-struct WorkerStart {
-    index: usize,
-    inbox: mpsc::UnboundedReceiver<Fresh>,
-    process: Arc<Process>,
-    introduction: Arc<crate::worker::Node>,
-    spans: mpsc::Sender<observe::Exported>,
-    dialer: TcpDialer,
-    drain: drain::Watch,
-}
-
-/// The life of a worker thread.
-fn work(start: WorkerStart) {
-    let WorkerStart { index, mut inbox, process, introduction, spans, dialer, drain } = start;
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, index, "a worker could not start"),
-    };
-    let local = LocalSet::new();
-    let mut end = drain.clone();
-    local.block_on(&runtime, async {
-        let ends = Ends { own: process.own.clone(), sinks: process.sinks.clone(), spans };
-        let shard = Shard::new(ends, process.registry.store());
-        let worker = Worker::new(Parts {
-            index,
-            config: process.config.reader(),
-            dialer: Rc::new(dialer),
-            secrets: process.secrets.clone(),
-            observer: shard.clone(),
-            drain,
-            node: introduction,
-            dice: Dice::random(),
-        });
-        let admit = Admit::new(worker, process.listener_stats.clone(), shard.clone());
-        tokio::task::spawn_local(shard.clone().flush_for_ever());
-        loop {
-            tokio::select! {
-                fresh = inbox.recv() => match fresh {
-                    Some(fresh) => drop(tokio::task::spawn_local(admit.clone().run(fresh))),
-                    None => break,
-                },
-                () = end.immediate() => break,
-            }
-        }
-        // Connections that heard the end write their last lines within this.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        shard.flush();
-    });
-}
-
-fn accept_thread(
-    process: &Arc<Process>,
-    names: base::Live<wire::nds::NameTable>,
-    dialer: TcpDialer,
-    watch: drain::Watch,
-) -> anyhow::Result<JoinHandle<()>> {
-    let process = process.clone();
-    thread("accept", move || {
-        let runtime = match runtime() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "the acceptor could not start"),
-        };
-        let mut end = watch.clone();
-        LocalSet::new().block_on(&runtime, async {
-            if let Source::Agent(agent) = &process.settings.source
-                && let Some(address) = agent.ports.dns
-            {
-                dns::start(dns::Settings::of(agent, address, dialer.mark), names, process.dns.clone());
-            }
-            let listeners = process.listeners.clone();
-            let follow = async {
-                warm(&process).await;
-                listeners.follow(process.config.clone(), process.places.clone()).await;
-            };
-            tokio::select! {
-                () = follow => {}
-                () = end.immediate() => {}
-            }
-        });
-    })
-}
-
-/// Listening before routes have come would answer 404 to the first requests.
-async fn warm(process: &Process) {
-    let Some(session) = &process.session else { return };
-    let mut reader = session.reader();
-    let work = async {
-        while !reader.load().warm {
-            reader.changed().await;
-        }
-    };
-    if tokio::time::timeout(WARM_LIMIT, work).await.is_err() {
-        tracing::warn!("configuration is incomplete; listening on what there is");
-    }
-}
-
 async fn refresh_files(secrets: Secrets) {
     loop {
         tokio::time::sleep(Duration::from_secs(2)).await;
         secrets.refresh_files();
     }
 }
-
-/// Interception redirects our own connections too, unless they carry a mark. Setting it needs a capability; where that
-/// is missing the mesh exempts us by our user.
-fn mark(settings: &Settings) -> Option<u32> {
-    const MARK: u32 = 1337;
-    let Source::Agent(agent) = &settings.source else { return None };
-    if !agent.intercepts {
-        return None;
-    }
-    let probe = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
-    match probe.set_mark(MARK) {
-        Ok(()) => Some(MARK),
-        Err(error) => {
-            tracing::info!(%error, "sockets cannot be marked; interception must exempt this user");
-            None
-        }
-    }
-}
-
-/// Cores that this process may use.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-fn node(settings: &Settings, boot: &Boot) -> wire::pb::envoy::config::core::v3::Node {
-    match &settings.source {
-        Source::Agent(agent) => agent.node.to_proto(),
-        Source::Bootstrap(bootstrap) => bootstrap.introduce(boot.node.clone().unwrap_or_default()),
-    }
-}
-
-fn plan(
-    settings: &Settings,
-    boot: &Boot,
-    config: &base::Live<Config>,
-    secrets: &Secrets,
-    dialer: TcpDialer,
-) -> anyhow::Result<Option<Plan>> {
-    use wire::Kind;
-    let node = node(settings, boot);
-    let mut follow = std::collections::BTreeSet::from([Kind::Cluster, Kind::Listener]);
-    let (target, security, delta) = match &settings.source {
-        Source::Agent(agent) if agent.only => return Ok(None),
-        Source::Agent(agent) => {
-            if agent.ports.dns.is_some() {
-                follow.insert(Kind::NameTable);
-            }
-            let plain = agent.discovery.ends_with(":15010");
-            let tls = Security::Tls { roots: agent.files.root_cert.clone() };
-            (Target::of(&agent.discovery), if plain { Security::Plain } else { tls }, true)
-        }
-        Source::Bootstrap(_) => {
-            let Some(ads) = &boot.ads else { return Ok(None) };
-            let now = config.load();
-            let slot = now.cluster_slots.get(&*ads.cluster).copied();
-            let cluster = slot.and_then(|slot| now.cluster(slot));
-            let cluster =
-                cluster.with_context(|| format!("ads_config: no static cluster {:?}", ads.cluster))?;
-            if !boot.dynamic_clusters {
-                follow.remove(&Kind::Cluster);
-            }
-            if !boot.dynamic_listeners {
-                follow.remove(&Kind::Listener);
-            }
-            (Target::Cluster(cluster.clone()), Security::Cluster, ads.delta)
-        }
-    };
-    let connector = Connector { address: target, security, secrets: secrets.clone(), dialer };
-    Ok(Some(Plan { node, connector, delta, follow, identity: None }))
-}
-
-fn keeper(settings: &Settings, secrets: &Secrets, dialer: TcpDialer) -> Option<Keeper> {
-    let Source::Agent(agent) = &settings.source else { return None };
-    let mounted = agent.files.mounted_certs.join("cert-chain.pem").exists();
-    let connector = agent.ca.as_ref().map(|address| Connector {
-        address: Target::of(address),
-        security: if address.ends_with(":15010") {
-            Security::Plain
-        } else {
-            Security::Tls { roots: agent.files.root_cert.clone() }
-        },
-        secrets: secrets.clone(),
-        dialer,
-    });
-    if connector.is_none() && !mounted {
-        return None;
-    }
-    Some(Keeper::new(ca_settings(agent), connector, secrets.clone(), base::clock::Real::shared()))
-}
-
-fn ca_settings(agent: &Agent) -> CaSettings {
-    let metadata = &agent.node.metadata;
-    let account = if metadata.service_account.is_empty() { "default" } else { &metadata.service_account };
-    CaSettings {
-        token: agent.files.token.clone(),
-        mounted: agent.files.mounted_certs.clone(),
-        identity: format!("spiffe://{}/ns/{}/sa/{account}", agent.trust_domain, metadata.namespace),
-        cluster_id: metadata.cluster_id.clone(),
-        ttl: agent.certificate_ttl,
-        ratio: agent.renew_ratio,
-        jitter: agent.renew_jitter,
-    }
-}
-
-#[cfg(test)]
-mod tests;

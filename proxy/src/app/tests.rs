@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use super::threads::runtime;
 use super::*;
 
 const BOOT: &str = r#"

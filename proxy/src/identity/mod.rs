@@ -10,7 +10,9 @@ mod cert;
 mod csr;
 mod file;
 mod keeper;
+mod sds;
 
 pub use cert::{Window, renew_at};
 pub use csr::Issued;
 pub use keeper::{CaSettings, Health, Keeper, OWN, ROOTS};
+pub use sds::serve as serve_sds;

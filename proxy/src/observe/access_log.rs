@@ -14,7 +14,8 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use super::format::LogFormat;
-use super::operator::{Subject, Value};
+use super::operator::Value;
+use super::subject::Subject;
 use crate::config::AccessLog;
 use crate::fail::Failure;
 

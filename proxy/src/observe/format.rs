@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::operator::{Operator, Subject, Value};
+use super::operator::{Operator, Value};
+use super::subject::Subject;
 
 /// A text with operators, parsed: literals and commands in order.
 #[derive(Debug, Default, PartialEq, Eq)]

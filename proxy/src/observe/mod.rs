@@ -19,6 +19,7 @@ mod render;
 pub mod series;
 mod shard;
 pub mod span;
+mod subject;
 mod time;
 pub mod trace;
 
@@ -29,7 +30,8 @@ pub use access_log::Sinks;
 pub use export::export;
 pub use facts::*;
 pub use format::{LogFormat, TextFormat};
-pub use operator::{Subject, Value};
+pub use operator::Value;
+pub use subject::Subject;
 pub use peer::{Own, Peers, introduction};
 pub use render::{Sample, SampleValue, json, label, labels, prometheus, samples, text};
 pub use series::{Registry, Store, Totals};

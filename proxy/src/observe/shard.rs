@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::access_log::{self, Sinks};
 use super::labels::{Labels, Reporter};
-use super::operator::Subject;
+use super::subject::Subject;
 use super::peer::{Own, Peers};
 use super::series::{ClusterSeries, HttpSeries, RequestSeries, Store, TcpSeries};
 use super::{Facts, Peer, TcpFacts, TlsFacts, flags, span};

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value, json};
 
-use super::operator::version;
+use super::subject::version;
 use super::peer::Own;
 use super::trace::trace_hex;
 use super::{Facts, flags};

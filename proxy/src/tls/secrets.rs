@@ -19,12 +19,26 @@ use rustls::sign::CertifiedKey;
 use super::{SecretSource, provider, verify};
 
 /// A certificate chain with its key.
-#[derive(Debug)]
 pub struct KeyMaterial {
     /// What rustls signs with.
     pub certified: Arc<CertifiedKey>,
     /// SPIFFE id or first URI SAN of the leaf.
     pub principal: Option<Arc<str>>,
+    key_pem: Vec<u8>,
+}
+
+impl KeyMaterial {
+    /// The key itself. For the SDS server alone.
+    pub(crate) fn key_pem(&self) -> &[u8] {
+        &self.key_pem
+    }
+}
+
+impl fmt::Debug for KeyMaterial {
+    /// Never the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyMaterial({:?})", self.principal)
+    }
 }
 
 /// Trust anchors.
@@ -73,6 +87,7 @@ pub enum SecretError {
 impl Secret {
     /// A key pair from PEM.
     pub fn key_pair(chain: &[u8], key: &[u8]) -> Result<Self, String> {
+        let key_pem = key.to_vec();
         let certificates = certificates(chain)?;
         if certificates.is_empty() {
             return Err("no certificate in the PEM text".into());
@@ -82,7 +97,7 @@ impl Secret {
         let certified = CertifiedKey::new(certificates, key);
         certified.keys_match().map_err(|e| format!("key and certificate do not belong together: {e}"))?;
         let principal = certified.cert.first().and_then(|leaf| verify::Names::of(leaf).ok()?.principal());
-        let certificate = Some(Arc::new(KeyMaterial { certified: Arc::new(certified), principal }));
+        let certificate = Some(Arc::new(KeyMaterial { certified: Arc::new(certified), principal, key_pem }));
         Ok(Secret { certificate, pem: chain.to_vec(), updated: Some(SystemTime::now()), ..Secret::default() })
     }
 
