@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use http::HeaderName;
 
-use super::time::TimeFormat;
 use super::subject::{Subject, one_of};
+use super::time::TimeFormat;
 
 /// A typed value, for JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::access_log::{self, Sinks};
 use super::labels::{Labels, Reporter};
-use super::subject::Subject;
 use super::peer::{Own, Peers};
 use super::series::{ClusterSeries, HttpSeries, RequestSeries, Store, TcpSeries};
+use super::subject::Subject;
 use super::{Facts, Peer, TcpFacts, TlsFacts, flags, span};
 use crate::config::{AccessLog, Cluster, Endpoint, HttpChain, Listener, ServiceIdentity, TcpChain};
 use crate::fail::Failure;

@@ -8,8 +8,8 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value, json};
 
-use super::subject::version;
 use super::peer::Own;
+use super::subject::version;
 use super::trace::trace_hex;
 use super::{Facts, flags};
 use crate::config::{Direction, TagValue, Tracing};

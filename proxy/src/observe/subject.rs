@@ -181,7 +181,12 @@ impl<'a> Subject<'a> {
     }
 }
 
-pub(super) fn one_of(headers: &HeaderMap, name: &HeaderName, other: Option<&HeaderName>, out: &mut String) -> bool {
+pub(super) fn one_of(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    other: Option<&HeaderName>,
+    out: &mut String,
+) -> bool {
     let value = headers.get(name).or_else(|| headers.get(other?));
     match value {
         Some(value) => out.push_str(&String::from_utf8_lossy(value.as_bytes())),
