@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cmd::{self, printed};
 use crate::globals::{DEFAULT_MESH, Globals};
@@ -15,6 +15,9 @@ use crate::globals::{DEFAULT_MESH, Globals};
 /// A service mesh: on this machine, and in a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "meshctl", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "`meshctl COMMAND --help` tells more. First steps:\n  \
+    meshctl up samples/bookinfo\n  \
+    meshctl proxy-config routes deploy/productpage-v1 --name 9080")]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -57,10 +60,43 @@ enum Command {
     Inspect(cmd::inspect::Inspect),
 }
 
+/// How the list of commands is told: by what people want.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("A mesh on this machine", &["up", "down"]),
+    (
+        "Its objects, as with kubectl",
+        &["apply", "create", "delete", "get", "label", "annotate", "scale", "rollout", "logs", "exec"],
+    ),
+    ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
+    ("What is wrong, and what would be", &["validate", "analyze", "x"]),
+];
+
+/// The command tree, with its commands in groups.
+fn tree() -> clap::Command {
+    let tree = Cli::command();
+    let mut list = String::new();
+    for (title, names) in GROUPS {
+        list.push_str(&format!("{title}:\n"));
+        for name in names {
+            let command = tree.find_subcommand(name).expect("the groups name commands");
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let short: Vec<&str> = command.get_visible_aliases().filter(|alias| alias.len() < 3).collect();
+            let name =
+                if short.is_empty() { (*name).to_owned() } else { format!("{name}, {}", short.join(", ")) };
+            list.push_str(&format!("  {name:<18} {about}\n"));
+        }
+        list.push('\n');
+    }
+    tree.help_template(format!(
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{list}{{options}}\n{{after-help}}"
+    ))
+}
+
 /// Runs the program.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = tree().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help is no mistake; a closed pipe is none either.
@@ -111,4 +147,20 @@ fn act(command: Command, globals: &Globals) -> Result<i32> {
 
 fn laptop(mesh: &str, globals: &Globals) -> Global {
     Global { mesh: mesh.to_owned(), namespace: globals.namespace.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_one_group() {
+        tree().debug_assert();
+        let mut listed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        listed.sort_unstable();
+        let tree = Cli::command();
+        let mut all: Vec<&str> = tree.get_subcommands().map(clap::Command::get_name).collect();
+        all.sort_unstable();
+        assert_eq!(listed, all);
+    }
 }

@@ -19,7 +19,7 @@ pub struct Globals {
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
     /// Namespace of the control plane
-    #[arg(short = 'i', long = "istioNamespace", alias = "istio-namespace", global = true)]
+    #[arg(long = "istioNamespace", alias = "istio-namespace", global = true)]
     #[arg(value_name = "NAMESPACE", default_value = "istio-system", hide_default_value = true)]
     pub istio_namespace: String,
     /// Name of the laptop mesh
@@ -33,11 +33,13 @@ pub struct Globals {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// `-c FILE` of istioctl's commands; kubectl's commands have `-c CONTAINER` there.
+/// Short forms that istioctl's commands have; kubectl's have `-c CONTAINER` and `-i` for standard input there.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ShortKubeconfig {
+pub struct Short {
     #[arg(short = 'c', id = "short_kubeconfig", value_name = "FILE", hide = true)]
-    pub file: Option<PathBuf>,
+    kubeconfig: Option<PathBuf>,
+    #[arg(short = 'i', id = "short_istio_namespace", value_name = "NAMESPACE", hide = true)]
+    istio_namespace: Option<String>,
 }
 
 impl Globals {
@@ -70,11 +72,12 @@ impl Globals {
         )
     }
 
-    /// The same with the short form of `--kubeconfig`.
+    /// The same with what was said in short forms.
     #[must_use]
-    pub fn with(&self, short: &ShortKubeconfig) -> Self {
-        let kubeconfig = self.kubeconfig.clone().or_else(|| short.file.clone());
-        Self { kubeconfig, ..self.clone() }
+    pub fn with(&self, short: &Short) -> Self {
+        let kubeconfig = self.kubeconfig.clone().or_else(|| short.kubeconfig.clone());
+        let istio_namespace = short.istio_namespace.clone().unwrap_or_else(|| self.istio_namespace.clone());
+        Self { kubeconfig, istio_namespace, ..self.clone() }
     }
 }
 

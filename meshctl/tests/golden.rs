@@ -40,7 +40,11 @@ fn run(line: &str, state: &Path) -> String {
     for name in ["KUBECONFIG", "MESHCTL_MESH", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(name);
     }
-    command.env("XDG_STATE_HOME", state).env("XDG_RUNTIME_DIR", state).env("HOME", state).env("NO_COLOR", "1");
+    command
+        .env("XDG_STATE_HOME", state)
+        .env("XDG_RUNTIME_DIR", state)
+        .env("HOME", state)
+        .env("NO_COLOR", "1");
     let output = command.output().expect("meshctl can be started");
     let mut text = format!("$ {line}\n{}", String::from_utf8_lossy(&output.stdout));
     if !output.stderr.is_empty() {
@@ -48,7 +52,8 @@ fn run(line: &str, state: &Path) -> String {
     }
     match output.status.code() {
         Some(0) => {}
-        code => writeln!(text, "--- exit {code:?}").unwrap(),
+        Some(code) => writeln!(text, "--- exit {code}").unwrap(),
+        None => writeln!(text, "--- killed").unwrap(),
     }
     text.replace(env!("CARGO_PKG_VERSION"), "VERSION")
 }
@@ -57,7 +62,9 @@ fn cases() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for command in std::fs::read_dir(folder().join("golden")).expect("the folder of cases").flatten() {
         let files = std::fs::read_dir(command.path()).expect("a folder per command").flatten();
-        found.extend(files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "cmd")));
+        found.extend(
+            files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "cmd")),
+        );
     }
     found.sort();
     assert!(!found.is_empty());

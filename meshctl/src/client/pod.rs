@@ -122,7 +122,7 @@ fn candidates(pods: &[Pod], wanted: &PodName) -> String {
         Kind::Pod => pod.full(),
         _ => format!("{}/{}.{}", pod.owner.0, pod.owner.1, pod.namespace),
     };
-    let mut alike: Vec<String> = pods.iter().filter(|pod| pod.name.contains(stem)).map(shown).collect();
+    let mut alike: Vec<String> = pods.iter().filter(|pod| pod.name.starts_with(stem)).map(shown).collect();
     if alike.is_empty() {
         alike = pods.iter().map(shown).collect();
     }

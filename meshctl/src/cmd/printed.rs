@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::local::input::{self, Text};
+
 /// Exit codes, as istioctl has them (sysexits).
 pub mod code {
     /// All is well.
@@ -70,6 +72,14 @@ impl fmt::Display for BadUsage {
 }
 
 impl std::error::Error for BadUsage {}
+
+/// The texts of files, folders and standard input; what cannot be read is bad input.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn texts(names: &[String]) -> Result<Vec<Text>, BadInput> {
+    input::read(names).map_err(|error| BadInput(format!("{error:#}")))
+}
 
 /// How a failed command is printed and ends.
 pub fn failed(error: &anyhow::Error) -> Printed {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::printed::Printed;
 use crate::client::{Mesh, Method};
-use crate::globals::{Globals, ShortKubeconfig};
+use crate::globals::{Globals, Short};
 use crate::proxy_config::{Dump, Form, compare, text};
 use crate::render::Table;
 
@@ -35,7 +35,7 @@ pub struct ProxyStatus {
     #[arg(long, value_name = "REVISION", hide_short_help = true)]
     revision: Option<String>,
     #[command(flatten)]
-    kubeconfig: ShortKubeconfig,
+    flags: Short,
 }
 
 /// One connected proxy.
@@ -110,7 +110,7 @@ fn age(then: i64) -> String {
 /// # Errors
 /// No mesh, no such pod, or no answer.
 pub fn run(args: &ProxyStatus, globals: &Globals) -> Result<Printed> {
-    let mesh = Mesh::find(&globals.with(&args.kubeconfig))?;
+    let mesh = Mesh::find(&globals.with(&args.flags))?;
     if let Some(pod) = &args.pod {
         let pod = mesh.proxy(pod)?;
         let own = match &args.file {

@@ -6,12 +6,12 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
-use api::{Code, Finding, Findings, Key, Severity};
+use api::{Code, Finding, Findings, Kind, Severity};
 use clap::Args;
 
-use super::printed::{BadUsage, Printed, code};
+use super::printed::{BadUsage, Printed, code, texts};
 use crate::globals::Globals;
-use crate::local::input::{self, Text};
+use crate::local::input::Text;
 
 /// Check files without a mesh
 #[derive(Args, Clone, Debug)]
@@ -41,15 +41,14 @@ pub fn run(args: &Validate, globals: &Globals) -> Result<Printed> {
         let text = "say which files: meshctl validate -f FILE|DIR|- (several times if needed)";
         return Err(BadUsage(text.to_owned()).into());
     }
-    Ok(report(&input::read(&names)?, globals.namespace()))
+    Ok(report(&texts(&names)?, globals.namespace()))
 }
 
 fn report(texts: &[Text], namespace: &str) -> Printed {
     let mut printed = Printed::default();
-    let mut seen = HashSet::new();
     let mut refused = 0;
     for text in texts {
-        let findings = check(text, namespace, &mut seen);
+        let findings = check(text, namespace);
         for finding in &findings {
             printed.err.push_str(&format!("{finding}\n"));
         }
@@ -72,19 +71,19 @@ fn files(count: usize) -> String {
     if count == 1 { "this file".to_owned() } else { format!("these {count} files") }
 }
 
-/// Everything that is wrong with one text. `seen` holds the objects of the texts before.
-fn check(text: &Text, namespace: &str, seen: &mut HashSet<Key>) -> Findings {
+/// Everything that is wrong with one text.
+fn check(text: &Text, namespace: &str) -> Findings {
     let parsed = api::parse_in(&text.name, &text.text, namespace);
     let mut findings = parsed.findings;
+    let mut seen = HashSet::new();
     for object in &parsed.objects {
         findings.extend(object.findings());
         findings.extend(api::honoured::unhonoured(object));
         let key = object.key();
-        if !seen.insert(key.clone()) && key.kind != api::Kind::Unknown {
-            let message = "the same object stands here twice; the last one would count";
-            let origin = object.origin();
-            findings
-                .push(Finding::new(Code::DuplicateObject, message).about(key).at(&origin.file, origin.line));
+        if !seen.insert(key.clone()) && key.kind != Kind::Unknown {
+            let message = "the same object stands in this file twice; the last one counts";
+            let finding = Finding::new(Code::DuplicateObject, message).severity(Severity::Warning);
+            findings.push(finding.about(key).at(&object.origin().file, object.origin().line));
         }
     }
     findings.sort();

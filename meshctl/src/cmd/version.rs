@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::printed::Printed;
 use crate::client::Mesh;
-use crate::globals::{Globals, ShortKubeconfig};
+use crate::globals::{Globals, Short};
 use crate::proxy_config::{Form, text};
 
 /// Show the versions of meshctl, the control plane and the proxies
@@ -16,17 +16,27 @@ use crate::proxy_config::{Form, text};
 pub struct Version {
     /// Numbers only; --short=false adds the build
     #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_value_t = true, default_missing_value = "true", hide_default_value = true)]
+    #[arg(
+        hide_possible_values = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     short: bool,
     /// Ask the mesh too; --remote=false does not
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_value_t = true, default_missing_value = "true", hide_default_value = true)]
+    #[arg(
+        hide_possible_values = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     remote: bool,
     /// json or yaml
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
     #[command(flatten)]
-    kubeconfig: ShortKubeconfig,
+    flags: Short,
 }
 
 /// What a mesh says of itself.
@@ -47,7 +57,7 @@ pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
     let remote = match args.remote {
         false => None,
         true => {
-            let mesh = Mesh::find_if_running(&globals.with(&args.kubeconfig))?;
+            let mesh = Mesh::find_if_running(&globals.with(&args.flags))?;
             if mesh.is_none() {
                 let name = globals.mesh()?;
                 printed.err = format!("no mesh {name} is running here; `meshctl up FILE|DIR` starts one\n");

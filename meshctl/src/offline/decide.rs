@@ -34,7 +34,11 @@ pub struct Answer {
     pub decision: String,
     /// Where the connection goes before it is intercepted.
     pub destination: String,
+    /// What is unsure about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
     pub listener: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub chain: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub route: String,
@@ -102,7 +106,12 @@ pub fn decide(proxy: &Proxy, request: &Request, seed: u64) -> Result<Answer> {
     let config = live.load();
     let mut answer =
         Answer { refused: changed.rejects.iter().map(ToString::to_string).collect(), ..Answer::default() };
-    let destination = destination(proxy, &store.names().load(), request)?;
+    let known = destination(proxy, &store.names().load(), request);
+    if known.is_none() {
+        answer.note =
+            format!("the mesh does not know the name {}: any address outside stands for it", request.host);
+    }
+    let destination = known.unwrap_or_else(|| SocketAddr::new(OUTSIDE, request.port));
     answer.destination = destination.to_string();
     let listener = listener(&config, proxy, destination)?;
     answer.listener = listener.name.to_string();
@@ -151,15 +160,18 @@ fn connection(listener: &Listener, seen: &Seen) -> Conn {
     }
 }
 
+/// Stands for names that the mesh does not know (TEST-NET-3 of RFC 5737).
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+
 /// Where the application would connect to: a name that the proxy's DNS knows, an address, or the gateway's own port.
-fn destination(proxy: &Proxy, names: &NameTable, request: &Request) -> Result<SocketAddr> {
+fn destination(proxy: &Proxy, names: &NameTable, request: &Request) -> Option<SocketAddr> {
     let id = &proxy.node.id;
     if id.role == Role::Router {
         let own = id.ip.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
-        return Ok(SocketAddr::new(own, gateway_port(proxy, request.port)));
+        return Some(SocketAddr::new(own, gateway_port(proxy, request.port)));
     }
     if let Some(address) = request.address() {
-        return Ok(SocketAddr::new(address, request.port));
+        return Some(SocketAddr::new(address, request.port));
     }
     let domain = id.domain.as_str();
     let base = domain.split_once('.').map_or(domain, |(_, rest)| rest);
@@ -170,11 +182,8 @@ fn destination(proxy: &Proxy, names: &NameTable, request: &Request) -> Result<So
     let known = spellings.iter().find_map(|name| names.table.get(name));
     let known =
         known.or_else(|| names.table.values().find(|one| one.alt_hosts.iter().any(|alt| alt == host)));
-    let address: Option<IpAddr> = known.and_then(|info| info.ips.first()).and_then(|ip| ip.parse().ok());
-    // A name that the mesh does not know has some address of the outside world.
-    let outside = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
-    let address = address.unwrap_or(outside);
-    Ok(SocketAddr::new(address, request.port))
+    let address = known?.ips.first()?.parse().ok()?;
+    Some(SocketAddr::new(address, request.port))
 }
 
 /// The port that a gateway's pod has behind a port of its Service.
@@ -265,7 +274,7 @@ fn through_http(
             answer.decision = "fail".into();
             answer.status = Some(status.as_u16());
             let missing = missing.as_ref().map(|name| format!(": {name} is not there")).unwrap_or_default();
-            answer.detail = format!("{failure:?}{missing}");
+            answer.detail = format!("{} ({}){missing}", failure.row().details, failure.row().flag);
         }
     }
 }

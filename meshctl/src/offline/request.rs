@@ -30,8 +30,11 @@ impl Request {
         let (method, url) = match words.as_slice() {
             [url] => ("GET", *url),
             [method, url] => (*method, *url),
-            _ => return Err(format!("{text:?} is no request; write it like 'GET http://reviews:9080/'")),
+            _ => ("", ""),
         };
+        if !url.contains("://") {
+            return Err(format!("{text:?} is no request; write it like 'GET http://reviews:9080/'"));
+        }
         let method = method.parse().map_err(|_| format!("{method:?} is no method"))?;
         let uri: http::Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
         let scheme = uri.scheme_str().unwrap_or("http").to_owned();

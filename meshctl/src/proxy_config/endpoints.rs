@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::dump::{Dump, Form, text};
+use super::dump::{Dump, Form, camel, messages, text};
 use crate::render::Table;
 
 /// `--address`, `--port`, `--cluster`, `--status`.
@@ -47,7 +47,7 @@ pub fn endpoints(page: &str, filter: &EndpointFilter, form: Form) -> Result<Stri
         if !hosts.is_empty() {
             let mut cluster = cluster.clone();
             cluster["host_statuses"] = Value::Array(hosts);
-            kept.push(cluster);
+            kept.push(camel("envoy.admin.v3.ClusterStatus", &cluster));
         }
     }
     if form != Form::Short {
@@ -83,11 +83,11 @@ pub fn eds(dump: &Dump, filter: &EndpointFilter, form: Form) -> Result<String> {
             }
         }
         if table.rows().len() > before {
-            kept.push(assignment.clone());
+            kept.push(assignment);
         }
     }
     if form != Form::Short {
-        return text(&Value::Array(kept), form);
+        return messages("envoy.config.endpoint.v3.ClusterLoadAssignment", &kept, form);
     }
     table.sort();
     Ok(table.to_string())

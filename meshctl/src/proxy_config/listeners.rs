@@ -155,7 +155,8 @@ fn http(config: &Value) -> String {
         return format!("Route: {name}");
     }
     let hosts = config["route_config"]["virtual_hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let rules: Vec<&Value> = hosts.iter().flat_map(|host| host["routes"].as_array().into_iter().flatten()).collect();
+    let rules: Vec<&Value> =
+        hosts.iter().flat_map(|host| host["routes"].as_array().into_iter().flatten()).collect();
     match rules.as_slice() {
         // Everything goes to one cluster: the usual inbound chain.
         [rule] if rule["match"]["prefix"] == "/" && rule["route"]["cluster"].is_string() => {

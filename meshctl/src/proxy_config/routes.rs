@@ -72,7 +72,9 @@ fn domains(host: &Value) -> String {
     let plain: Vec<&str> = all.iter().copied().filter(|domain| !domain.contains(':')).collect();
     let shown = if plain.is_empty() { all } else { plain };
     match shown.as_slice() {
-        [first, second, rest @ ..] if !rest.is_empty() => format!("{first}, {second} + {} more...", rest.len()),
+        [first, second, rest @ ..] if !rest.is_empty() => {
+            format!("{first}, {second} + {} more...", rest.len())
+        }
         few => few.join(", "),
     }
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use x509_parser::prelude::{GeneralName, ParsedExtension, Pem, X509Certificate};
 
-use super::dump::{Dump, Form, text};
+use super::dump::{Dump, Form, camel, text};
 use crate::render::Table;
 
 /// The table, or the messages.
@@ -17,8 +17,20 @@ use crate::render::Table;
 pub fn secrets(dump: &Dump, form: Form, now: i64) -> Result<String> {
     let found = dump.secrets();
     if form != Form::Short {
-        let list: Vec<Value> = found.iter().map(|(secret, _)| (*secret).clone()).collect();
-        return text(&serde_json::json!({ "dynamicActiveSecrets": list }), form);
+        let of = |wanted: bool| -> Vec<Value> {
+            let mine = found.iter().filter(|(_, active)| *active == wanted);
+            mine.map(|(secret, _)| {
+                let secret = camel("envoy.extensions.transport_sockets.tls.v3.Secret", secret);
+                serde_json::json!({ "name": secret["name"], "secret": secret })
+            })
+            .collect()
+        };
+        let mut page = serde_json::json!({ "dynamicActiveSecrets": of(true) });
+        let warming = of(false);
+        if !warming.is_empty() {
+            page["dynamicWarmingSecrets"] = Value::Array(warming);
+        }
+        return text(&page, form);
     }
     let header = [
         "RESOURCE NAME",

@@ -11,9 +11,9 @@ use clap::{ArgAction, Args};
 
 use super::shown::{self, SUPPRESS, Suppression};
 use crate::client::Mesh;
-use crate::cmd::printed::{Printed, code};
-use crate::globals::{Globals, ShortKubeconfig};
-use crate::local::input::{self, Text};
+use crate::cmd::printed::{Printed, code, texts};
+use crate::globals::{Globals, Short};
+use crate::local::input::Text;
 use crate::offline::{Plan, model_findings};
 use crate::render::Table;
 
@@ -49,7 +49,12 @@ pub struct Analyze {
     list_analyzers: bool,
     /// Look at the running mesh too; --use-kube=false looks at files only
     #[arg(short = 'k', long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_value_t = true, default_missing_value = "true", hide_default_value = true)]
+    #[arg(
+        hide_possible_values = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     use_kube: bool,
     /// Do not fail on files that cannot be read as objects
     #[arg(long)]
@@ -58,7 +63,7 @@ pub struct Analyze {
     #[arg(long = "meshConfigFile", value_name = "FILE", hide_short_help = true)]
     mesh_config: Option<String>,
     #[command(flatten)]
-    kubeconfig: ShortKubeconfig,
+    flags: Short,
 }
 
 /// Runs it.
@@ -73,7 +78,7 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
         if args.output == "log" { None } else { Some(args.output.parse().map_err(anyhow::Error::msg)?) };
     let (fail, tell) = (shown::level(&args.failure_threshold)?, shown::level(&args.output_threshold)?);
     let namespace = globals.namespace();
-    let texts = input::read(&args.files)?;
+    let texts = texts(&args.files)?;
     let mut world = Gathered::default();
     if args.use_kube {
         world.mesh(args, globals)?;
@@ -143,7 +148,7 @@ struct Gathered {
 
 impl Gathered {
     fn mesh(&mut self, args: &Analyze, globals: &Globals) -> Result<()> {
-        let globals = globals.with(&args.kubeconfig);
+        let globals = globals.with(&args.flags);
         // Files can be analysed without a mesh; without files there is nothing else to look at.
         let mesh = match args.files.is_empty() {
             true => Some(Mesh::find(&globals)?),

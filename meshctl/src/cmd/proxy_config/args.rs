@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, Subcommand};
 
-use crate::globals::ShortKubeconfig;
+use crate::globals::Short;
 use crate::proxy_config::{ClusterFilter, EndpointFilter, Form, ListenerFilter, RouteFilter};
 
 /// Show what one proxy holds
@@ -18,7 +18,7 @@ pub struct ProxyConfig {
     #[command(subcommand)]
     pub(super) what: What,
     #[command(flatten)]
-    pub(super) kubeconfig: ShortKubeconfig,
+    pub(super) flags: Short,
 }
 
 /// The pages.
@@ -149,7 +149,12 @@ impl Source {
 pub(super) struct Verbose {
     /// One line per rule; --verbose=false is one line per name
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_value_t = true, default_missing_value = "true", hide_default_value = true)]
+    #[arg(
+        hide_possible_values = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     pub(super) verbose: bool,
 }
 

@@ -17,7 +17,7 @@ use crate::proxy_config::{
 /// # Errors
 /// No mesh, no such pod, no answer, or a file that is no such page.
 pub fn run(args: &ProxyConfig, globals: &Globals) -> Result<Printed> {
-    let globals = &globals.with(&args.kubeconfig);
+    let globals = &globals.with(&args.flags);
     let dump = |source: &Source| From::open(source, globals)?.dump();
     Ok(Printed::out(match &args.what {
         What::All { source, with_headers, filters, verbose } => {
@@ -86,7 +86,9 @@ fn all(from: &From, form: Form, titles: bool, wanted: &Wanted) -> Result<String>
         ("ENDPOINTS", endpoints),
         ("ECDS", tables::ecds(&dump, form)?),
     ];
-    let shown = parts.into_iter().map(|(title, table)| match titles {
+    // Most proxies have no extensions of this kind.
+    let parts = parts.into_iter().filter(|(title, table)| *title != "ECDS" || table.lines().count() > 1);
+    let shown = parts.map(|(title, table)| match titles {
         true => format!("# {title}\n{table}"),
         false => table,
     });

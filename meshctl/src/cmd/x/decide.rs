@@ -83,8 +83,10 @@ fn short(answer: &Answer) -> String {
     lines(&mut say, "Endpoints:", &endpoints);
     say("Virtual host:", &answer.virtual_host);
     say("Route:", &answer.route);
-    say("Listener:", &format!("{}, chain {}", answer.listener, answer.chain));
+    let chain = if answer.chain.is_empty() { String::new() } else { format!(", chain {}", answer.chain) };
+    say("Listener:", &format!("{}{chain}", answer.listener));
     say("Destination:", &answer.destination);
+    say("", &answer.note);
     lines(&mut say, "Refused:", &answer.refused);
     table.to_string()
 }

@@ -6,12 +6,11 @@ mod dump;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::printed::{BadInput, Printed};
+use super::printed::{BadInput, Printed, texts};
 use crate::globals::Globals;
-use crate::local::input;
 use crate::offline::Plan;
 
-/// Try commands that may still change: xDS and decisions from files alone
+/// Try what is new: xDS and decisions from files alone
 #[derive(Args, Clone, Debug)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Experimental {
@@ -38,7 +37,7 @@ pub fn run(args: &Experimental, globals: &Globals) -> Result<Printed> {
 
 /// Plans files as `up` would; what is wrong with them goes to standard error, and errors end the command.
 fn plan(files: &[String], globals: &Globals) -> Result<(Plan, String)> {
-    let plan = Plan::of(&input::read(files)?, globals.namespace())?;
+    let plan = Plan::of(&texts(files)?, globals.namespace())?;
     let problems = plan.findings.to_string();
     if plan.findings.has_errors() {
         return Err(BadInput(format!("the files have errors\n{}", problems.trim_end())).into());

@@ -1,2 +1,2 @@
-meshctl analyze --use-kube=false ../../samples/bookinfo ../../samples/bookinfo/networking/destination-rule-all.yaml
+meshctl analyze --use-kube=false ../../samples/bookinfo ../../samples/bookinfo/networking/destination-rule-reviews.yaml
 meshctl analyze ../../samples/helloworld -o json
