@@ -164,13 +164,14 @@ fn expand(objects: &mut Objects) {
     }
     // What already has pods (a dump of a cluster) needs no more.
     pods.retain(|pod| {
+        let mut wanted = pod.meta.labels.clone();
+        wanted.remove(TLS_MODE);
         let there = |object: &AnyObject| {
             object.get::<Pod>().is_some_and(|other| {
-                other.meta.namespace == pod.meta.namespace
-                    && labels_match(&pod.meta.labels, &other.meta.labels)
+                other.meta.namespace == pod.meta.namespace && labels_match(&wanted, &other.meta.labels)
             })
         };
-        pod.meta.labels.is_empty() || !objects.values().any(there)
+        wanted.is_empty() || !objects.values().any(there)
     });
     objects.extend(pods.into_iter().map(|pod| (pod.key(), pod.into())));
     let mut number = 2u16;

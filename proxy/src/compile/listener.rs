@@ -1,5 +1,6 @@
 //! Listeners: addresses, listener filters, chains.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,27 @@ fn inspect(list: Vec<listener::ListenerFilter>) -> Lower<Inspect> {
     Ok(inspect)
 }
 
+/// Destination ports, the one condition under which a listener filter can be off.
+fn ports(predicate: listener::ListenerFilterChainMatchPredicate) -> Lower<Vec<Range<u16>>> {
+    use listener::listener_filter_chain_match_predicate::Rule;
+    match predicate.rule {
+        Some(Rule::DestinationPortRange(range)) => {
+            let bounds = (u16::try_from(range.start), u16::try_from(range.end));
+            let (Ok(start), Ok(end)) = bounds else {
+                return refuse(
+                    "destination_port_range",
+                    format!("{}..{} are no ports", range.start, range.end),
+                );
+            };
+            Ok(vec![start..end])
+        }
+        Some(Rule::OrMatch(set)) => {
+            set.rules.into_iter().map(ports).collect::<Lower<Vec<_>>>().map(|all| all.concat())
+        }
+        _ => Err(Refusal::new("only destination ports can switch a listener filter off")),
+    }
+}
+
 fn listener_filter(mut filter: listener::ListenerFilter, inspect: &mut Inspect) -> Lower<()> {
     let name = std::mem::take(&mut filter.name);
     let any = match filter.config_type.take() {
@@ -87,6 +109,7 @@ fn listener_filter(mut filter: listener::ListenerFilter, inspect: &mut Inspect) 
         }
         None => return Err(Refusal::new(format!("{name} has no typed_config"))),
     };
+    let off = filter.filter_disabled.take().map(ports).transpose().at("filter_disabled")?.unwrap_or_default();
     done(&filter)?;
     match type_name(&any.type_url) {
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst" => {
@@ -98,10 +121,12 @@ fn listener_filter(mut filter: listener::ListenerFilter, inspect: &mut Inspect) 
             harmless!(config; initial_read_buffer_size, max_client_hello_size);
             done(&config).at("typed_config")?;
             inspect.tls = true;
+            inspect.tls_off = off;
         }
         "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" => {
             done(&unpack::<http_inspector::HttpInspector>(&any)?).at("typed_config")?;
             inspect.http = true;
+            inspect.http_off = off;
         }
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol" => {
             let mut config: proxy_protocol::ProxyProtocol = unpack(&any)?;

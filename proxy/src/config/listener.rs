@@ -1,6 +1,7 @@
 //! A listener: where connections come from, how much is looked at before a chain is chosen, and the chains.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct Listener {
 }
 
 /// The listener filters that are switched on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Inspect {
     /// `envoy.filters.listener.original_dst`
     pub original_dst: bool,
@@ -52,4 +53,20 @@ pub struct Inspect {
     pub http: bool,
     /// `envoy.filters.listener.proxy_protocol`
     pub proxy_protocol: bool,
+    /// Destination ports where `tls` is off (`filter_disabled`).
+    pub tls_off: Vec<Range<u16>>,
+    /// Destination ports where `http` is off (`filter_disabled`).
+    pub http_off: Vec<Range<u16>>,
+}
+
+impl Inspect {
+    /// Whether the first bytes of connections to this port tell TLS from the rest.
+    pub fn tls_at(&self, port: u16) -> bool {
+        self.tls && !self.tls_off.iter().any(|range| range.contains(&port))
+    }
+
+    /// Whether the first bytes of connections to this port tell HTTP from the rest.
+    pub fn http_at(&self, port: u16) -> bool {
+        self.http && !self.http_off.iter().any(|range| range.contains(&port))
+    }
 }

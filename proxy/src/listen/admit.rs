@@ -225,7 +225,8 @@ impl Arrival {
     /// Reads until the listener's questions are answered.
     async fn look(&mut self, listener: &Listener) -> Result<(), Refused> {
         let mut seen = self.unseen();
-        if listener.inspect.tls {
+        let port = self.destination.port();
+        if listener.inspect.tls_at(port) {
             loop {
                 match sniff::tls(&self.read) {
                     Sniffed::Yes(hello) => {
@@ -239,7 +240,7 @@ impl Arrival {
                 }
             }
         }
-        if listener.inspect.http && !seen.tls {
+        if listener.inspect.http_at(port) && !seen.tls {
             loop {
                 match sniff::http(&self.read) {
                     Sniffed::Yes(version) => {

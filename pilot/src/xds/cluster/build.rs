@@ -23,7 +23,7 @@ use super::{balance, outlier, protocol, tls};
 use crate::model::endpoint::Endpoint;
 use crate::model::hashed::Hashed;
 use crate::model::mesh::OutboundDefaults;
-use crate::model::policy::{Algorithm, Keepalive, Policy, Pool};
+use crate::model::policy::{Algorithm, Keepalive, Policy, Pool, RetryBudget};
 use crate::model::service::{Port, Protocol, Resolution, Service};
 use crate::xds::endpoint;
 use crate::xds::names::ClusterName;
@@ -94,7 +94,8 @@ pub fn outbound(input: &Outbound) -> Cluster {
     let mut cluster = Cluster {
         name: name.to_string(),
         connect_timeout: Some(duration(pool.connect_timeout.unwrap_or(input.mesh.connect_timeout))),
-        circuit_breakers: Some(breakers(&pool, &input.policy)),
+        // Our own proxy counts no budgets yet and would refuse the cluster.
+        circuit_breakers: Some(breakers(&pool, input.policy.retry_budget.filter(|_| !input.features.own()))),
         metadata: Some(metadata(vec![("istio", describe(input))])),
         upstream_connection_options: keepalive(pool.keepalive.or(input.mesh.keepalive)),
         outlier_detection: input.policy.outlier.as_ref().map(outlier::detection),
@@ -161,9 +162,9 @@ fn describe(input: &Outbound) -> Value {
     value
 }
 
-fn breakers(pool: &Pool, policy: &Policy) -> CircuitBreakers {
+fn breakers(pool: &Pool, budget: Option<RetryBudget>) -> CircuitBreakers {
     let limit = |value: Option<u32>| Some(uint32(value.unwrap_or(u32::MAX)));
-    let budget = policy.retry_budget.map(|b| thresholds::RetryBudget {
+    let budget = budget.map(|b| thresholds::RetryBudget {
         budget_percent: Some(Percent { value: b.percent as f64 / 1e6 }),
         min_retry_concurrency: Some(uint32(b.min_concurrency)),
         budget_interval: None,
@@ -207,7 +208,7 @@ pub fn inbound(input: &Inbound) -> Cluster {
         ClusterName::Inbound { port: input.port },
         pool.connect_timeout.unwrap_or(input.connect_timeout),
     );
-    cluster.circuit_breakers = Some(breakers(&pool, &Policy::default()));
+    cluster.circuit_breakers = Some(breakers(&pool, None));
     cluster.metadata = Some(metadata(vec![("istio", json!({ "services": services }))]));
     cluster.upstream_bind_config = Some(bind_loopback(input.both_families));
     if let Some(options) = protocol::inbound(input.protocol, &pool) {
@@ -236,7 +237,7 @@ pub fn fixed(input: &Fixed) -> Cluster {
         name => {
             let inbound = *name == ClusterName::InboundPassthrough;
             let mut cluster = original(name.clone(), input.connect_timeout);
-            cluster.circuit_breakers = Some(breakers(&Pool::default(), &Policy::default()));
+            cluster.circuit_breakers = Some(breakers(&Pool::default(), None));
             cluster.upstream_bind_config = inbound.then(|| bind_loopback(input.both_families));
             cluster.typed_extension_protocol_options =
                 HashMap::from([(protocol::KEY.to_owned(), protocol::as_downstream(&Pool::default()))]);
