@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{pretty, reading};
 use crate::config::{Cluster, Config, Endpoint, EndpointAddress};
+use crate::observe::STRING;
 use crate::process::Process;
 
 pub(super) fn routes(routes: Routes, process: &Arc<Process>) -> Routes {
@@ -71,9 +72,8 @@ fn is_ejected(endpoint: &Endpoint) -> bool {
 fn in_text(cluster: &Cluster, out: &mut String) {
     let name = &cluster.name;
     let limits = &cluster.limits;
-    // Writing to a string cannot fail.
     let mut line = |text: String| {
-        let _ = writeln!(out, "{name}::{text}");
+        writeln!(out, "{name}::{text}").expect(STRING);
     };
     line(format!("observability_name::{name}"));
     for (key, limit) in [

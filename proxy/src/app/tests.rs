@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
+use super::run::*;
 use super::threads::runtime;
-use super::*;
+use crate::settings::{Bootstrap, Settings, Source};
 
 const BOOT: &str = r#"
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}

@@ -127,7 +127,7 @@ impl Admit {
     }
 
     async fn serve(&self, stream: Stream, conn: Conn, listener: Arc<Listener>, chain: Arc<Chain>) {
-        let expires = conn.tls.as_ref().and_then(|tls| expiry(tls));
+        let expires = conn.tls.as_ref().and_then(expiry);
         let (drain, _place) = self.open.enter(conn.id, &listener.name, &chain, expires);
         let served = Served { stream, conn: Arc::new(conn), listener, chain: chain.clone(), drain };
         // Boxed: the two pipelines are large and different in size, and one of them lives as long as the connection.

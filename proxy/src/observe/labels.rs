@@ -8,6 +8,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::STRING;
 use super::{Peer, TlsFacts, flags};
 use crate::config::{Cluster, Direction};
 use crate::fail::Failure;
@@ -161,8 +162,7 @@ impl Out {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        // Writing to a string cannot fail.
-        let _ = write!(self.0, "{name}=\"");
+        write!(self.0, "{name}=\"").expect(STRING);
         for c in value.chars() {
             match c {
                 '"' => self.0.push_str("\\\""),

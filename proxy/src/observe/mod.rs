@@ -36,3 +36,6 @@ pub use render::{Sample, SampleValue, json, label, labels, prometheus, samples, 
 pub use series::{Registry, Store, Totals};
 pub use shard::{Ends, Exported, Shard};
 pub use subject::Subject;
+
+/// Why a `write!` to a string may be expected to succeed.
+pub(crate) const STRING: &str = "a string takes whatever is written";

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use http::HeaderName;
 
+use super::STRING;
 use super::subject::{Subject, one_of};
 use super::time::TimeFormat;
 
@@ -262,8 +263,7 @@ fn put(out: &mut String, address: SocketAddr, part: Part) {
 }
 
 fn show(out: &mut String, value: impl std::fmt::Display) {
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{value}");
+    write!(out, "{value}").expect(STRING);
 }
 
 fn address(name: &str) -> Option<(Side, Part)> {

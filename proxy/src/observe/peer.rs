@@ -76,11 +76,14 @@ fn from_endpoint(text: &str) -> Peer {
     Peer { workload, namespace, canonical_name, canonical_revision, cluster, ..Peer::default() }
 }
 
+/// The metadata that came with an id, and what it says.
+type Heard = (Box<[u8]>, Arc<Peer>);
+
 /// What one worker has heard.
 #[derive(Debug, Default)]
 pub struct Peers {
     /// By id header (or the frame's bytes); with the metadata that came, which may change under one id.
-    by_id: RefCell<HashMap<Box<[u8]>, (Box<[u8]>, Arc<Peer>)>>,
+    by_id: RefCell<HashMap<Box<[u8]>, Heard>>,
     by_endpoint: RefCell<HashMap<Arc<str>, Arc<Peer>>>,
 }
 

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use serde_json::{Value as Json, json};
 
+use super::STRING;
 use super::labels::Out;
 use super::series::{BOUNDS, Snapshot, Totals};
 
@@ -159,12 +160,11 @@ pub fn prometheus(samples: &[Sample]) -> String {
             Some(SampleValue::Gauge(_)) | None => "gauge",
             Some(SampleValue::Histogram(_)) => "histogram",
         };
-        // Writing to a string cannot fail, here and below.
-        let _ = writeln!(out, "# TYPE {family} {kind}");
+        writeln!(out, "# TYPE {family} {kind}").expect(STRING);
         for sample in samples {
             match &sample.value {
                 SampleValue::Counter(value) | SampleValue::Gauge(value) => {
-                    let _ = writeln!(out, "{family}{{{}}} {value}", sample.labels);
+                    writeln!(out, "{family}{{{}}} {value}", sample.labels).expect(STRING);
                 }
                 SampleValue::Histogram(snapshot) => histogram(&mut out, family, &sample.labels, snapshot),
             }
@@ -179,10 +179,10 @@ fn histogram(out: &mut String, family: &str, labels: &str, snapshot: &Snapshot) 
     for (at, count) in snapshot.counts.iter().enumerate() {
         total += count;
         let bound = BOUNDS.get(at).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-        let _ = writeln!(out, "{family}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
+        writeln!(out, "{family}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}").expect(STRING);
     }
-    let _ = writeln!(out, "{family}_sum{{{labels}}} {}", snapshot.sum);
-    let _ = writeln!(out, "{family}_count{{{labels}}} {total}");
+    writeln!(out, "{family}_sum{{{labels}}} {}", snapshot.sum).expect(STRING);
+    writeln!(out, "{family}_count{{{labels}}} {total}").expect(STRING);
 }
 
 /// Envoy's `/stats`: `name: value`, sorted; `filter` is a regular expression on names.

@@ -69,9 +69,15 @@ struct Key {
 
 struct Handle {
     series: Arc<RequestSeries>,
-    /// What the key's pointers point to.
-    _held:
-        (Option<Arc<Peer>>, Option<Arc<ServiceIdentity>>, Option<Arc<str>>, Option<Arc<crate::config::Rule>>),
+    _held: Held,
+}
+
+/// What the pointers of a key point to: kept alive, so that an address means one thing.
+struct Held {
+    _peer: Option<Arc<Peer>>,
+    _service: Option<Arc<ServiceIdentity>>,
+    _cluster: Option<Arc<str>>,
+    _rule: Option<Arc<crate::config::Rule>>,
 }
 
 /// A TCP connection that was reported as open.
@@ -208,7 +214,15 @@ impl Shard {
                 failures: &facts.failures,
             };
             let series = self.store.request(&labels.render());
-            Handle { series, _held: (peer.clone(), service.clone(), cluster.clone(), facts.rule.clone()) }
+            Handle {
+                series,
+                _held: Held {
+                    _peer: peer.clone(),
+                    _service: service.clone(),
+                    _cluster: cluster.clone(),
+                    _rule: facts.rule.clone(),
+                },
+            }
         });
         let series = &handle.series;
         series.requests.add(1);

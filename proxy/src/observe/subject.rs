@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName};
 
+use super::STRING;
 use super::operator::{Field, Number, Side, Word};
 use super::{Conn, Facts, TcpFacts, TlsFacts, flags};
 
@@ -133,8 +134,7 @@ impl<'a> Subject<'a> {
             Word::RouteName => self.http().and_then(|facts| facts.rule.as_ref()).map(|rule| &*rule.name),
             Word::TraceId => {
                 let Some(trace) = self.http().and_then(|facts| facts.trace.as_ref()) else { return false };
-                // Writing to a string cannot fail.
-                let _ = write!(out, "{:032x}", trace.trace_id);
+                write!(out, "{:032x}", trace.trace_id).expect(STRING);
                 return true;
             }
             Word::GrpcStatus => self.http().and_then(|facts| facts.grpc_status).map(grpc_name),

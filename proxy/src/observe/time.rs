@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
+use super::STRING;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// A parsed format.
@@ -40,7 +41,7 @@ impl TimeFormat {
                 continue;
             }
             let mut directive: String = String::new();
-            while let Some(c) = chars.next() {
+            for c in chars.by_ref() {
                 directive.push(c);
                 if !(c.is_ascii_digit() || c == 'E' && directive.len() == 1 || c == '*') {
                     break;
@@ -80,8 +81,7 @@ impl TimeFormat {
 
     /// Appends the time in UTC.
     pub(super) fn write(&self, time: SystemTime, out: &mut String) {
-        // Every format was tried when it was parsed.
-        let _ = self.try_write(time, out);
+        self.try_write(time, out).expect("every format was tried when it was parsed");
     }
 
     fn try_write(&self, time: SystemTime, out: &mut String) -> Result<(), String> {
@@ -105,8 +105,7 @@ impl TimeFormat {
                     out.push_str(nanos.get(..*digits).unwrap_or(&nanos));
                 }
                 Part::Epoch => {
-                    // Writing to a string cannot fail.
-                    let _ = write!(out, "{}", stamp.as_second());
+                    write!(out, "{}", stamp.as_second()).expect(STRING);
                 }
             }
         }

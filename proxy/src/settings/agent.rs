@@ -241,10 +241,10 @@ pub(crate) fn introduce(node: &mut Node) {
 
 /// Values that are JSON containers travel as such.
 fn typed(value: String) -> Value {
-    if value.starts_with(['{', '[']) {
-        if let Ok(json @ Value::Object(_)) = serde_json::from_str(&value) {
-            return json;
-        }
+    if value.starts_with('{')
+        && let Ok(json @ Value::Object(_)) = serde_json::from_str(&value)
+    {
+        return json;
     }
     Value::String(value)
 }

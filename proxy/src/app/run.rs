@@ -1,13 +1,10 @@
-//! The running proxy: what is started, on which thread, and in which order it ends.
+//! One run: load, start, wait for a reason to end, drain, stop.
 //!
-//! ```text
-//!   control thread: xDS, compile, identity, admin and status ports, span export
-//!   accept thread:  listening sockets, DNS          worker threads: connections
-//! ```
-//! In: [`Settings`]. Out: the process's result. Called by `main`; a test may run several in one process.
+//! In: [`Settings`]. Out: the process's result. The order of starting is written here and nowhere else.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
@@ -16,22 +13,17 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-mod setup;
-#[cfg(test)]
-mod tests;
-mod threads;
-
-use self::setup::{cores, keeper, mark, node, plan};
-use self::threads::{WorkerStart, accept_thread, thread, work};
+use super::setup::{cores, keeper, mark, node, plan};
+use super::threads::{WorkerStart, accept_thread, thread, work};
 use crate::config::Config;
 use crate::identity::{Keeper, serve_sds};
-use crate::listen::{Listeners, Places, StatsTable};
+use crate::listen::{Fresh, Listeners, Places, StatsTable};
 use crate::observe::{self, Own, Registry, Sinks};
 use crate::process::{Ending, Process};
 use crate::settings::{Bootstrap, Settings, Source};
 use crate::tls::Secrets;
 use crate::upstream::TcpDialer;
-use crate::xds::{self, Boot, Store};
+use crate::xds::{self, Boot, Plan, Store};
 use crate::{admin, status};
 
 /// Spans that wait for export.
@@ -117,9 +109,9 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
         plan.identity = keeper.as_ref().map(Keeper::health);
     }
     let node = node(&settings, &boot);
-    let own = wire::Node::from_proto(&node).map(|node| Own::of(&node)).unwrap_or_default();
-    let introduction = wire::Node::from_proto(&node).map(|node| observe::introduction(&node));
-    let introduction = Arc::new(introduction.unwrap_or_default());
+    let known = wire::Node::from_proto(&node);
+    let own = known.as_ref().map(Own::of).unwrap_or_default();
+    let introduction = Arc::new(known.as_ref().map(observe::introduction).unwrap_or_default());
     let count = settings.concurrency.filter(|count| *count > 0).unwrap_or_else(cores);
     let (places, inboxes) = Places::new(count);
     let names = store.names().clone();
@@ -145,41 +137,22 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
     });
     let (trigger, watch) = drain::pair();
     let (spans, exported) = mpsc::channel(SPANS);
-    let mut threads = Vec::new();
-    for (index, inbox) in inboxes.into_iter().enumerate() {
-        let start = WorkerStart {
-            index,
-            inbox,
-            process: process.clone(),
-            introduction: introduction.clone(),
-            spans: spans.clone(),
-            dialer,
-            drain: watch.clone(),
-        };
-        threads.push(thread(&format!("worker-{index}"), move || work(start))?);
-    }
-    drop(spans);
+    let mut threads = workers(&process, inboxes, &introduction, &spans, dialer, &watch)?;
+    drop((spans, watch));
     let (accept_trigger, accept_watch) = drain::pair();
     threads.push(accept_thread(&process, names, dialer, accept_watch)?);
     let (ports_trigger, ports_watch) = drain::pair();
     admin::start(&process, boot.admin, &ports_watch).await?;
     status::start(&process, dialer, &ports_watch).await?;
     drop(ports_watch);
-    tokio::task::spawn_local(observe::export(exported, config.clone(), secrets.clone(), dialer));
+    tokio::task::spawn_local(observe::export(exported, config, secrets, dialer));
     tokio::task::spawn_local(async move { resolver.run().await });
-    tokio::task::spawn_local(refresh_files(secrets));
-    if let Some(keeper) = keeper {
-        tokio::task::spawn_local(keeper.run());
-    }
-    if let (Some(plan), Some(status)) = (plan, process.session.clone()) {
-        tokio::task::spawn_local(xds::follow(plan, process.store.clone(), status));
-    }
+    learn(&process, keeper, plan);
     tracing::info!(workers = count, version = crate::settings::VERSION, "proxy started");
     if let Some(started) = extras.started {
         // Nobody waits any more: that is the test's own affair.
         drop(started.send(process.clone()));
     }
-    drop(watch);
     until_end(&process, &trigger, extras.stop).await?;
     finish(&process, trigger).await;
     accept_trigger.immediate();
@@ -192,6 +165,41 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
     process.sinks.finish();
     tracing::info!("proxy ended");
     Ok(())
+}
+
+/// Starts what keeps the proxy told: its certificate, its configuration, files that change.
+fn learn(process: &Process, keeper: Option<Keeper>, plan: Option<Plan>) {
+    tokio::task::spawn_local(refresh_files(process.secrets.clone()));
+    if let Some(keeper) = keeper {
+        tokio::task::spawn_local(keeper.run());
+    }
+    if let (Some(plan), Some(status)) = (plan, process.session.clone()) {
+        tokio::task::spawn_local(xds::follow(plan, process.store.clone(), status));
+    }
+}
+
+fn workers(
+    process: &Arc<Process>,
+    inboxes: Vec<mpsc::UnboundedReceiver<Fresh>>,
+    introduction: &Arc<crate::worker::Node>,
+    spans: &mpsc::Sender<observe::Exported>,
+    dialer: TcpDialer,
+    drain: &drain::Watch,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::with_capacity(inboxes.len());
+    for (index, inbox) in inboxes.into_iter().enumerate() {
+        let start = WorkerStart {
+            index,
+            inbox,
+            process: process.clone(),
+            introduction: introduction.clone(),
+            spans: spans.clone(),
+            dialer,
+            drain: drain.clone(),
+        };
+        threads.push(thread(&format!("worker-{index}"), move || work(start))?);
+    }
+    Ok(threads)
 }
 
 /// Waits for a reason to end; starts the drain when asked to.
