@@ -78,12 +78,8 @@ fn answer(name: &str, state: &State, request: &Request) -> Option<(u16, String)>
         "slow" => thread::sleep(Duration::from_millis(number().min(5000))),
         "reset" => return None,
         "flaky" => {
-            let key = request
-                .headers
-                .iter()
-                .find(|(n, _)| n == "x-key")
-                .map(|(_, v)| v.clone())
-                .unwrap_or_default();
+            let find = |name| request.headers.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str());
+            let key = format!("{} {}", find("x-key"), find("x-plane"));
             let mut failures = state.failures.lock().expect("no test panics while it holds this");
             let failed = failures.entry(key).or_default();
             if u64::from(*failed) < number() {

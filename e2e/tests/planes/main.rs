@@ -326,4 +326,4 @@ macro_rules! cases {
     };
 }
 
-cases! { matches rewrites redirects headers faults retries timeouts weights cors missing mirrors }
+cases! { matches rewrites redirects headers faults retries timeouts weights cors missing mirrors methods }

@@ -26,27 +26,10 @@ pub(super) fn inject(fault: &Fault, head: &Head<'_>, cluster: Option<&str>, dice
     let http = fault.abort_status.filter(|(_, parts)| dice.hits(*parts)).map(|(status, _)| (status, None));
     let abort = http.or_else(|| {
         let (code, _) = fault.abort_grpc.filter(|(_, parts)| dice.hits(*parts))?;
-        Some((http_status_of_grpc(code), Some(code)))
+        // Who does not speak gRPC gets the text with a 200, as from Envoy.
+        Some((StatusCode::OK, Some(code)))
     });
     Injected { delay, abort }
-}
-
-/// The HTTP status that stands for a gRPC status where the client does not speak gRPC (gRPC's own mapping).
-fn http_status_of_grpc(code: u16) -> StatusCode {
-    match code {
-        0 => StatusCode::OK,
-        1 => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-        3 | 9 | 11 => StatusCode::BAD_REQUEST,
-        4 => StatusCode::GATEWAY_TIMEOUT,
-        5 => StatusCode::NOT_FOUND,
-        6 | 10 => StatusCode::CONFLICT,
-        7 => StatusCode::FORBIDDEN,
-        8 => StatusCode::TOO_MANY_REQUESTS,
-        12 => StatusCode::NOT_IMPLEMENTED,
-        14 => StatusCode::SERVICE_UNAVAILABLE,
-        16 => StatusCode::UNAUTHORIZED,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
 }
 
 #[cfg(test)]
@@ -73,10 +56,7 @@ mod tests {
         let mut jason = HeaderMap::new();
         jason.insert("end-user", HeaderValue::from_static("jason"));
         let none = HeaderMap::new();
-        let hit = Injected {
-            delay: Some(Duration::from_secs(7)),
-            abort: Some((StatusCode::SERVICE_UNAVAILABLE, Some(14))),
-        };
+        let hit = Injected { delay: Some(Duration::from_secs(7)), abort: Some((StatusCode::OK, Some(14))) };
         for (headers, cluster, want) in [
             (&jason, Some("ratings"), hit),
             (&jason, Some("reviews"), Injected::default()),

@@ -15,4 +15,4 @@ pub use headers::{Fill, request_headers, response_headers, response_headers_of};
 pub use list::*;
 pub use mirror::mirrors;
 pub use rewrite::{finish_host, rewrite};
-pub use run::{Step, cors_of, request_steps, respond};
+pub use run::{Step, cors_of, reaches_cors, request_steps, respond};

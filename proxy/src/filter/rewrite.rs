@@ -1,6 +1,7 @@
 //! Path and host rewrites of a route, after its header changes.
 //!
-//! The old path goes to `x-envoy-original-path`, the old host (where asked) to `x-forwarded-host`.
+//! The old path goes to `x-envoy-original-path`, the old host to `x-envoy-original-host`, and where asked to
+//! `x-forwarded-host`.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -8,6 +9,7 @@ use crate::config::HostRewrite;
 use crate::router::{ForwardTo, rewritten};
 
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Rewrites path (with query) and authority in place. `auto_host_rewrite` needs the endpoint: see [`finish_host`].
@@ -42,11 +44,11 @@ pub fn finish_host(to: &ForwardTo, hostname: &str, authority: &mut String, heade
 }
 
 fn replace_host(host: String, keep_old: bool, authority: &mut String, headers: &mut HeaderMap) {
-    if keep_old
-        && !authority.is_empty()
-        && let Ok(old) = HeaderValue::from_str(authority)
-    {
-        headers.append(FORWARDED_HOST, old);
+    if let (false, Ok(old)) = (authority.is_empty(), HeaderValue::from_str(authority)) {
+        if keep_old {
+            headers.append(FORWARDED_HOST, old.clone());
+        }
+        headers.insert(ORIGINAL_HOST, old);
     }
     *authority = host;
 }

@@ -68,6 +68,13 @@ pub fn respond(
     }
 }
 
+/// Whether the request comes as far as the CORS filter, which then marks the answer whoever makes it.
+pub fn reaches_cors(filters: &[Filter], steps: &[Step]) -> bool {
+    let aborted = matches!(steps.last(), Some(Step::Abort { .. }));
+    let first = filters.iter().find(|filter| matches!(filter, Filter::Cors | Filter::Fault(_)));
+    !aborted || matches!(first, Some(Filter::Cors))
+}
+
 /// The CORS policy in force: of the weighted share, the rule, or the virtual host.
 pub fn cors_of(decision: &Decision) -> Option<&Arc<Cors>> {
     let (rule, host) = match decision {

@@ -58,8 +58,9 @@ pub(super) fn request(
             put_header(buf, name, value);
         }
     }
-    // A request without a body says so where one is usual.
-    let explicit = matches!(*line.method, Method::POST | Method::PUT | Method::PATCH);
+    // A request without a body says so, but for the methods that have none.
+    let none = [Method::GET, Method::HEAD, Method::DELETE, Method::TRACE, Method::CONNECT];
+    let explicit = !none.contains(line.method);
     match length {
         Length::None if !explicit => {}
         other => put_length(buf, other),

@@ -124,7 +124,11 @@ fn check(
 ) -> Result<(), Stop> {
     match path::normal(&exchange.path, http.normalize_path, http.merge_slashes) {
         None => return Err(Reply::text(StatusCode::BAD_REQUEST, "", "path_normalization_failed").into()),
-        Some(normal) if *normal != *exchange.path => exchange.path = normal.into(),
+        Some(normal) if *normal != *exchange.path => {
+            exchange.path = normal.into();
+            // What was asked is what was understood: logs and spans say the same path as the routes see.
+            exchange.facts.path = exchange.path.clone();
+        }
         Some(_) => {}
     }
     if http.strip_host_port {

@@ -37,7 +37,7 @@ pub(crate) async fn relay(
     let Answer { status, mut headers, length, head_bytes } = answer;
     if switch && exchange.upgrade.is_none() {
         flight.land().abort();
-        let text = respond::reset_text(Failure::UpstreamProtocol, None, false);
+        let text = respond::reset_text(Failure::UpstreamProtocol, false);
         return Err(super::context::Reply::failure(Failure::UpstreamProtocol, text).into());
     }
     finish_head(session, exchange, call, &mut headers, switch);

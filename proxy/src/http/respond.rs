@@ -1,6 +1,7 @@
 //! Answers that the proxy makes itself, in Envoy's words, and what every response gets on its way out.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::task::ready;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -195,7 +196,7 @@ fn percent_encoded(text: &[u8]) -> String {
 }
 
 /// The body of a 503 after a failed attempt.
-pub(crate) fn reset_text(failure: Failure, reason: Option<&str>, retried: bool) -> String {
+pub(crate) fn reset_text(failure: Failure, retried: bool) -> String {
     let what = match failure {
         Failure::ConnectFailure => "remote connection failure",
         Failure::ConnectTimeout => "connection timeout",
@@ -206,12 +207,19 @@ pub(crate) fn reset_text(failure: Failure, reason: Option<&str>, retried: bool) 
         _ => "connection termination",
     };
     let latest = if retried { "retried and the latest reset reason" } else { "reset reason" };
-    let mut text = format!("upstream connect error or disconnect/reset before headers. {latest}: {what}");
-    if let Some(reason) = reason {
-        text.push_str(", transport failure reason: ");
-        text.push_str(reason);
+    format!("upstream connect error or disconnect/reset before headers. {latest}: {what}")
+}
+
+/// `%RESPONSE_CODE_DETAILS%` of a failed attempt, with what the transport said. It stays out of the body, since
+/// clients need not know how our side is built.
+pub(crate) fn reset_details(failure: Failure, reason: Option<&str>) -> Arc<str> {
+    let details = failure.row().details;
+    match (reason, details.strip_suffix('}')) {
+        (Some(reason), Some(start)) => {
+            format!("{start}|{}}}", reason.replace(char::is_whitespace, "_")).into()
+        }
+        _ => details.into(),
     }
-    text
 }
 
 #[cfg(test)]
@@ -220,12 +228,14 @@ mod tests {
 
     #[test]
     fn texts() {
-        let text =
-            reset_text(Failure::ConnectFailure, Some("delayed connect error: Connection refused"), false);
         assert_eq!(
-            text,
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-             transport failure reason: delayed connect error: Connection refused"
+            reset_text(Failure::ConnectFailure, false),
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+        );
+        assert_eq!(
+            &*reset_details(Failure::ConnectFailure, Some("delayed connect error: Connection refused")),
+            "upstream_reset_before_response_started{remote_connection_failure|\
+             delayed_connect_error:_Connection_refused}"
         );
         assert_eq!(date(UNIX_EPOCH), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(percent_encoded("a%b\n\u{e9}".as_bytes()), "a%25b%0A%C3%A9");

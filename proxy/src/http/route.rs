@@ -13,6 +13,7 @@ use crate::observe::{Subject, TextFormat};
 use crate::router::{Decision, ForwardTo, decide};
 
 const PEER_ID: HeaderName = HeaderName::from_static("x-envoy-peer-metadata-id");
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const PEER: HeaderName = HeaderName::from_static("x-envoy-peer-metadata");
 
 /// What routing and filters made of a request.
@@ -62,8 +63,12 @@ pub(crate) fn plan(session: &Session, exchange: &mut Exchange) -> Plan {
         plan
     });
     exchange.facts.rule = plan.decision.rule().cloned();
+    if let Decision::Forward(to) = &plan.decision {
+        exchange.facts.cluster = Some(to.cluster.clone());
+    }
     let origin = exchange.facts.request_headers.get(header::ORIGIN);
-    if let (Some(cors), Some(origin)) = (cors_of(&plan.decision), origin) {
+    let cors = cors_of(&plan.decision).filter(|_| filter::reaches_cors(&session.http.filters, &plan.steps));
+    if let (Some(cors), Some(origin)) = (cors, origin) {
         exchange.cors = Some((cors.clone(), origin.clone()));
     }
     plan
@@ -100,7 +105,6 @@ pub(crate) fn forwarded(exchange: &mut Exchange, decision: Decision) -> Result<B
 
 /// What the route does to the request: headers, path, host. Once, before the first attempt.
 pub(crate) fn rewrite(session: &Session, exchange: &mut Exchange, to: &ForwardTo) {
-    exchange.facts.cluster = Some(to.cluster.clone());
     let formats = ops_of(to).any(|ops| ops.request_set.iter().any(is_format));
     with_fill(exchange, formats, |headers, fill| filter::request_headers(to, headers, fill));
     let forward = to.forward();
@@ -128,14 +132,29 @@ pub(crate) fn response_headers(exchange: &mut Exchange, to: &ForwardTo, headers:
     with_fill(exchange, formats, |_, fill| filter::response_headers(to, headers, fill));
 }
 
+/// What the route does to an answer of our own in place of the upstream's.
+pub(crate) fn local_reply(exchange: &mut Exchange, to: &ForwardTo, mut stop: Stop) -> Stop {
+    if let Stop::Reply(reply) = &mut stop {
+        if to.host.attempt_count_in_response {
+            reply.headers.insert(ATTEMPT_COUNT, HeaderValue::from(exchange.facts.attempts));
+        }
+        response_headers(exchange, to, &mut reply.headers);
+    }
+    stop
+}
+
 /// The answer of a fault or of CORS.
-pub(crate) fn step_reply(step: Step) -> Reply {
+pub(crate) fn step_reply(exchange: &mut Exchange, decision: &Decision, step: Step) -> Reply {
     match step {
         Step::Preflight(headers) => Reply { headers, ..Reply::text(StatusCode::OK, "", "cors_response") },
         Step::Abort { status, grpc } => {
             let failure = Failure::FaultAbort;
             let reply = Reply::text(status, "fault filter abort", failure.row().details);
-            Reply { grpc, failure: Some(failure), ..reply }
+            let mut reply = Reply { grpc, failure: Some(failure), ..reply };
+            if let Decision::Forward(to) = decision {
+                response_headers(exchange, to, &mut reply.headers);
+            }
+            reply
         }
         Step::Delay(_) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "", "delay_is_no_answer"),
     }

@@ -68,7 +68,7 @@ async fn pipeline(
     for step in plan.steps {
         match step {
             Step::Delay(delay) => pause(exchange, down, delay).await?,
-            answer => return Err(route::step_reply(answer).into()),
+            answer => return Err(route::step_reply(exchange, &plan.decision, answer).into()),
         }
     }
     // decide
@@ -114,7 +114,7 @@ async fn pipeline(
     mirror::send(session, exchange, &mut copies, &call.upload);
     exchange.facts.bytes_received = call.upload.bytes;
     exchange.facts.request_messages = call.upload.grpc.as_ref().map_or(0, |grpc| grpc.count);
-    ended
+    ended.map_err(|stop| route::local_reply(exchange, &call.to, stop))
 }
 
 /// Attempts until one is final, then relays its response.
@@ -211,10 +211,13 @@ fn note_verdict(exchange: &mut Exchange, verdict: &Verdict) {
 fn failed(error: &NotOpen, retried: bool) -> Stop {
     let reply = match error.failure {
         Failure::NoHealthyUpstream => Reply::failure(error.failure, "no healthy upstream"),
-        Failure::UpstreamTimeout => return super::attempt::timed_out(),
+        Failure::UpstreamTimeout => {
+            let details = "upstream_per_try_timeout".into();
+            Reply { details, ..Reply::failure(error.failure, "upstream request timeout") }
+        }
         failure => {
-            let text = respond::reset_text(failure, error.reason.as_deref(), retried);
-            let reply = Reply::failure(failure, text);
+            let details = respond::reset_details(failure, error.reason.as_deref());
+            let reply = Reply { details, ..Reply::failure(failure, respond::reset_text(failure, retried)) };
             match failure {
                 Failure::Overflow => reply.with(OVERLOADED, HeaderValue::from_static("true")),
                 _ => reply,

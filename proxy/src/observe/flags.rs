@@ -1,43 +1,43 @@
-//! Response flags: the set of a request's failures in Envoy's letters and Envoy's order.
+//! Response flags: a request's failures in Envoy's letters, in the order in which they were noted, each once.
 //!
-//! In: the failures in the order in which they happened. Out: `UF,URX`, or `-` for none. Read by logs, metric
-//! labels and spans.
+//! In: the failures in the order in which they happened. Out: `URX,UF`, or `-` for none. Read by logs, metric
+//! labels and spans. Envoy prints its flags in this order too, since it keeps them as a list.
 
 use crate::fail::Failure;
 
-/// Envoy prints flags in the order of its enumeration, not of events.
-const ORDER: [&str; 21] = [
+const KNOWN: [&str; 21] = [
     "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "DC", "URX", "SI", "DPE",
     "UPE", "NC", "DT", "OM",
 ];
 
-/// One bit per flag of [`ORDER`].
+/// The flags of the failures, each once.
+fn each(failures: &[Failure]) -> impl Iterator<Item = &'static str> + '_ {
+    let flags =
+        failures.iter().map(|failure| failure.row().flag).enumerate().filter(|(_, flag)| !flag.is_empty());
+    flags
+        .filter(|(at, flag)| !failures[..*at].iter().any(|before| before.row().flag == *flag))
+        .map(|(_, flag)| flag)
+}
+
+/// A number for a list of flags: five bits for each, so that other flags or another order are another number.
 pub(crate) fn bits(failures: &[Failure]) -> u32 {
-    failures.iter().fold(0, |bits, failure| {
-        let flag = failure.row().flag;
-        match ORDER.iter().position(|known| *known == flag) {
-            Some(at) => bits | 1 << at,
-            None => bits,
-        }
+    each(failures).fold(0, |bits, flag| {
+        let number = KNOWN.iter().position(|known| *known == flag).map_or(0, |at| at as u32 + 1);
+        bits << 5 | number
     })
 }
 
 /// Appends the flags, joined by commas; `-` for none.
 pub(crate) fn write(failures: &[Failure], out: &mut String) {
-    let bits = bits(failures);
-    if bits == 0 {
-        out.push('-');
-        return;
-    }
-    let mut first = true;
-    for (at, flag) in ORDER.iter().enumerate() {
-        if bits & 1 << at != 0 {
-            if !first {
-                out.push(',');
-            }
-            out.push_str(flag);
-            first = false;
+    let start = out.len();
+    for flag in each(failures) {
+        if out.len() > start {
+            out.push(',');
         }
+        out.push_str(flag);
+    }
+    if out.len() == start {
+        out.push('-');
     }
 }
 

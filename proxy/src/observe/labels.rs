@@ -252,7 +252,7 @@ mod tests {
         let text = Labels {
             route: "allow_any",
             authority: "example.com",
-            failures: &[Failure::ConnectFailure, Failure::RetryExhausted],
+            failures: &[Failure::RetryExhausted, Failure::ConnectFailure],
             ..labels(&own, Reporter::Source)
         }
         .render();
@@ -263,7 +263,7 @@ mod tests {
             "destination_canonical_revision=\"latest\"",
             "destination_service=\"example.com\"",
             "destination_service_name=\"PassthroughCluster\"",
-            "response_flags=\"UF,URX\"",
+            "response_flags=\"URX,UF\"",
             "connection_security_policy=\"unknown\"",
         ] {
             assert!(text.contains(part), "{part} in {text}");

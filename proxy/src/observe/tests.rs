@@ -117,7 +117,7 @@ fn a_json_line_keeps_types() {
     line(&format, &Subject::Http(&failed), &mut out);
     assert_eq!(
         out,
-        "{\"code\":200,\"flags\":\"UF,URX\",\"missing\":null,\"mixed\":\"a \\\"HTTP/1.1\\\"\"}\n"
+        "{\"code\":200,\"flags\":\"URX,UF\",\"missing\":null,\"mixed\":\"a \\\"HTTP/1.1\\\"\"}\n"
     );
 }
 
