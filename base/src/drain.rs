@@ -92,6 +92,12 @@ impl Watch {
         *self.phase.borrow() != Phase::Running
     }
 
+    /// Whether anything was announced since this watch was made: one atomic read, for paths that ask often.
+    /// Waiting on this watch resets it, so keep one for asking and another for waiting.
+    pub fn is_announced(&self) -> bool {
+        self.phase.has_changed().unwrap_or(true)
+    }
+
     /// The moment by which a graceful end must be done; `None` while running, now when immediate.
     pub fn deadline(&self) -> Option<Instant> {
         match *self.phase.borrow() {
@@ -129,7 +135,11 @@ mod tests {
     async fn completes_when_all_watchers_are_gone() {
         let (trigger, mut watch) = pair();
         let mut second = trigger.watch();
-        assert!(!watch.is_draining());
+        let asks = watch.clone();
+        assert!(!watch.is_draining() && !asks.is_announced());
+        trigger.start(Duration::from_secs(60));
+        assert!(asks.is_announced());
+        drop(asks);
         assert_eq!(trigger.watchers(), 2);
         tokio::spawn(async move {
             watch.graceful().await;

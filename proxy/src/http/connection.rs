@@ -1,10 +1,10 @@
 //! One HTTP connection: which protocol it speaks, and its requests one after the other or side by side.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
@@ -39,7 +39,9 @@ pub struct Served {
 pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
     let Served { stream, conn, drain, .. } = served;
     let session = Session::new(worker, conn, http, drain);
+    let mut probe = Probe::new(&session);
     let mut watch = session.drain.clone();
+    let mut cut = pin!(watch.immediate());
     let work = async {
         let mut conn = h1::Conn::new(stream);
         let alpn = session.conn.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
@@ -57,9 +59,32 @@ pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
             false => serve_h1(session, conn).await,
         }
     };
-    tokio::select! {
-        () = work => {}
-        () = watch.immediate() => {}
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Pending if probe.poll(cx, cut.as_mut()) => Poll::Ready(()),
+        other => other,
+    })
+    .await;
+}
+
+/// Asks whether a drain signal came. The signal itself is polled once, which leaves our waker with it, and again
+/// only after something was announced: asking costs one atomic read, not the signal's lock.
+struct Probe {
+    watch: base::drain::Watch,
+    armed: bool,
+}
+
+impl Probe {
+    fn new(session: &Session) -> Self {
+        Probe { watch: session.drain.clone(), armed: false }
+    }
+
+    fn poll<F: Future<Output = ()>>(&mut self, cx: &mut Context<'_>, signal: Pin<&mut F>) -> bool {
+        if self.armed && !self.watch.is_announced() {
+            return false;
+        }
+        self.armed = true;
+        signal.poll(cx).is_ready()
     }
 }
 
@@ -67,13 +92,14 @@ pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
 async fn peek(session: &Session, conn: &mut h1::Conn) -> Peek {
     let mut drain = session.drain.clone();
     let mut draining = pin!(drain.graceful());
+    let mut probe = Probe::new(session);
     let mut idle = Deadline::default();
     idle.set(session.http.idle_timeout);
     poll_fn(|cx| {
         if let Poll::Ready(peek) = conn.poll_peek(cx) {
             return Poll::Ready(peek.unwrap_or(Peek::Closed));
         }
-        let over = idle.poll(cx).is_ready() || (!conn.has_input() && draining.as_mut().poll(cx).is_ready());
+        let over = idle.poll(cx).is_ready() || (!conn.has_input() && probe.poll(cx, draining.as_mut()));
         if over { Poll::Ready(Peek::Closed) } else { Poll::Pending }
     })
     .await
@@ -91,6 +117,7 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
     let mut known = Known::default();
     let mut drain = session.drain.clone();
     let mut draining = pin!(drain.graceful());
+    let mut probe = Probe::new(&session);
     loop {
         let next = {
             dog.start(http.idle_timeout);
@@ -104,7 +131,7 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
                     began = true;
                     headers_due.set(http.request_headers_timeout);
                 }
-                let idle = !began && draining.as_mut().poll(cx).is_ready();
+                let idle = !began && probe.poll(cx, draining.as_mut());
                 let late = headers_due.poll(cx).is_ready();
                 if idle || late || dog.poll(cx).is_ready() {
                     return Poll::Ready(None);
@@ -174,7 +201,7 @@ async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
     facts.ended = Some(std::time::Duration::ZERO);
     session.worker.observer.request(&session.http, &facts);
     conn.set_last();
-    super::respond::send_refusal(session, &mut conn, status, refusal.why).await;
+    super::respond::send_refusal(session, &mut conn, status).await;
     conn.close().await;
 }
 
@@ -193,13 +220,14 @@ async fn serve_h2(session: Session, conn: h1::Conn) {
     let Ok(mut connection) = handshake.await else { return };
     let mut drain = session.drain.clone();
     let mut draining = pin!(drain.graceful());
+    let mut probe = Probe::new(&session);
     let mut dog = Watchdog::new();
     dog.start(session.http.idle_timeout);
     let streams = Rc::new(std::cell::Cell::new(0usize));
     let mut ending = false;
     loop {
         let next = poll_fn(|cx| {
-            if !ending && draining.as_mut().poll(cx).is_ready() {
+            if !ending && probe.poll(cx, draining.as_mut()) {
                 ending = true;
                 connection.graceful_shutdown();
             }

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) http: Arc<HttpChain>,
     pub(crate) drain: base::drain::Watch,
     pub(crate) since: Instant,
+    /// It came when the drain had begun.
+    late: bool,
     /// The peer metadata filter, if the chain has it.
     pub(crate) peers: Option<Arc<PeerMetadata>>,
 }
@@ -138,13 +140,14 @@ impl Session {
             Filter::PeerMetadata(peers) => Some(peers.clone()),
             _ => None,
         });
-        Session { worker, conn, http, drain, since: Instant::now(), peers }
+        let late = drain.is_draining();
+        Session { worker, conn, http, drain, since: Instant::now(), late, peers }
     }
 
     /// The connection should end after this exchange.
     pub(crate) fn is_ending(&self) -> bool {
         let max = self.http.max_connection_duration;
-        self.drain.is_draining() || (!max.is_zero() && self.since.elapsed() >= max)
+        self.late || self.drain.is_announced() || (!max.is_zero() && self.since.elapsed() >= max)
     }
 }
 

@@ -90,7 +90,8 @@ impl Admit {
             seen: None,
             started: Instant::now(),
         };
-        let listener = match self.inspect(&mut arrival, listener).await {
+        // Boxed, both steps: what they need is given back before the connection is served, which may take days.
+        let listener = match Box::pin(self.inspect(&mut arrival, listener)).await {
             Ok(listener) => listener,
             Err((listener, refused)) => return self.refuse(&arrival, &listener, &stats, refused),
         };
@@ -99,7 +100,7 @@ impl Admit {
             return self.refuse(&arrival, &listener, &stats, Refused::NoChain);
         };
         let (peer, destination, started) = (arrival.peer, arrival.destination, arrival.started);
-        match self.terminate(arrival, &chain, &stats).await {
+        match Box::pin(self.terminate(arrival, &chain, &stats)).await {
             Ok((stream, tls, sni)) => {
                 let conn = Conn {
                     id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),

@@ -253,3 +253,57 @@ impl Clocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn busy_sockets_are_spliced_and_nothing_is_lost() {
+        let (mut client, near) = pair().await;
+        let (far, mut server) = pair().await;
+        let mut relay = Relay {
+            client: Stream::tcp(near),
+            upstream: Stream::tcp(far),
+            up: Flow::default(),
+            down: Flow::default(),
+            idle: Duration::ZERO,
+            report: Duration::from_secs(3600),
+        };
+        let sent: Vec<u8> = (0..16u32 << 20).map(|n| (n % 251) as u8).collect();
+        let (copy, mut back) = (sent.clone(), Vec::new());
+        let work = async {
+            let mut got = Vec::new();
+            let write = async {
+                client.write_all(&sent).await.unwrap();
+                client.shutdown().await.unwrap();
+            };
+            let read = async {
+                // A slow start: the pipe fills, and the relay waits.
+                tokio::task::yield_now().await;
+                server.read_to_end(&mut got).await.unwrap();
+                server.write_all(b"all").await.unwrap();
+                drop(server);
+            };
+            tokio::join!(write, read);
+            client.read_to_end(&mut back).await.unwrap();
+            (got, back)
+        };
+        let mut clocks = Clocks::new();
+        let ((got, back), step) = tokio::join!(work, relay.step(&mut clocks));
+        assert!(matches!(step, Step::End(End::Complete)));
+        assert!(got == copy, "{} of {} bytes, or other ones", got.len(), copy.len());
+        assert_eq!(back, b"all");
+        assert_eq!((relay.up.bytes, relay.down.bytes), (16 << 20, 3));
+        assert!(relay.up.pipe.is_some(), "it went over to splice");
+    }
+}
