@@ -63,10 +63,10 @@ fn failures_have_their_words() {
         assert_eq!(got.status, 503);
         assert_eq!(
             got.body,
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-             transport failure reason: delayed connect error: Connection refused"
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
         );
         assert_eq!(one.last().failures, [Failure::ConnectFailure]);
+        assert!(one.last().details.ends_with("|delayed_connect_error:_Connection_refused}"));
         // No endpoint.
         let none = mesh(Setup { endpoints: vec![], ..Setup::default() });
         let got = none.connect().get("/").await;

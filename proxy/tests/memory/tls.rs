@@ -200,7 +200,8 @@ fn a_stranger_is_refused_with_a_reason() {
         }
         let got = client.connect().get("/").await;
         assert_eq!(got.status, 503);
-        assert!(got.body.contains("transport failure reason: TLS_error"), "{}", got.body);
+        let details = client.last().details;
+        assert!(details.contains("{remote_connection_failure|TLS_error"), "{details}");
     });
 }
 
