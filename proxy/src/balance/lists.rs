@@ -13,11 +13,13 @@ use crate::dice::Dice;
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) endpoints: Vec<Arc<Endpoint>>,
+    /// In force now: less than configured while an endpoint is new. Any unit.
+    weights: Vec<f64>,
     /// Share among the lists of the priority.
     pub(super) share: u64,
     pub(super) table: Option<Arc<HashTable>>,
     /// Sums of the weights up to each endpoint; empty where all weigh the same.
-    sums: Vec<u64>,
+    sums: Vec<f64>,
     turn: usize,
     queue: BinaryHeap<Due>,
 }
@@ -31,28 +33,31 @@ struct Due {
 }
 
 impl List {
+    /// `warm`: the share of its weight that an endpoint has by its age.
     pub(super) fn new(
         endpoints: Vec<Arc<Endpoint>>,
         share: u64,
         table: Option<Arc<HashTable>>,
+        warm: &dyn Fn(&Endpoint) -> f64,
         dice: &mut Dice,
     ) -> Self {
-        let alike = endpoints.windows(2).all(|two| two[0].weight == two[1].weight);
-        let mut sum = 0;
+        let weights: Vec<f64> =
+            endpoints.iter().map(|endpoint| f64::from(endpoint.weight.max(1)) * warm(endpoint)).collect();
+        let alike = weights.windows(2).all(|two| two[0] == two[1]);
+        let mut sum = 0.0;
         let mut sums = Vec::new();
         let mut queue = BinaryHeap::new();
         if !alike {
-            for (index, endpoint) in endpoints.iter().enumerate() {
-                let weight = u64::from(endpoint.weight.max(1));
+            for (index, weight) in weights.iter().copied().enumerate() {
                 sum += weight;
                 sums.push(sum);
                 // A random start keeps many proxies from marching in step.
                 let start = dice.below(1 << 20) as f64 / f64::from(1 << 20);
-                queue.push(Due { at: start / weight as f64, order: index as u64, index });
+                queue.push(Due { at: start / weight, order: index as u64, index });
             }
         }
         let turn = dice.below(endpoints.len() as u64) as usize;
-        List { endpoints, share, table, sums, turn, queue }
+        List { endpoints, weights, share, table, sums, turn, queue }
     }
 
     /// One endpoint by the rule, or `None` for an empty list.
@@ -80,8 +85,7 @@ impl List {
     fn next_turn(&mut self) -> usize {
         match self.queue.pop() {
             Some(due) => {
-                let weight = f64::from(self.endpoints[due.index].weight.max(1));
-                self.queue.push(Due { at: due.at + 1.0 / weight, ..due });
+                self.queue.push(Due { at: due.at + 1.0 / self.weights[due.index], ..due });
                 due.index
             }
             None => {
@@ -92,18 +96,12 @@ impl List {
         }
     }
 
-    /// The least busy of a few drawn by weight, busy relative to the weight.
+    /// The least busy of a few drawn by weight.
     fn least_busy(&self, choices: u32, dice: &mut Dice) -> usize {
-        let busy = |index: usize| {
-            let endpoint = &self.endpoints[index];
-            let active = endpoint.state.active.load(Ordering::Relaxed);
-            (f64::from(active) + 1.0)
-                / if self.sums.is_empty() { 1.0 } else { f64::from(endpoint.weight.max(1)) }
-        };
         if self.endpoints.len() == 2 && self.sums.is_empty() {
             // Two draws of two would often compare an endpoint with itself.
             let first = (dice.next() & 1) as usize;
-            return if busy(1 - first) < busy(first) { 1 - first } else { first };
+            return if self.active(1 - first) < self.active(first) { 1 - first } else { first };
         }
         let mut best = self.draw(dice);
         for _ in 1..choices.max(1) {
@@ -122,8 +120,8 @@ impl List {
     fn draw(&self, dice: &mut Dice) -> usize {
         match self.sums.last() {
             Some(total) => {
-                let at = dice.below(*total);
-                self.sums.partition_point(|sum| *sum <= at)
+                let at = dice.below(1 << 53) as f64 / (1_u64 << 53) as f64 * total;
+                self.sums.partition_point(|sum| *sum <= at).min(self.sums.len() - 1)
             }
             None => dice.below(self.endpoints.len() as u64) as usize,
         }

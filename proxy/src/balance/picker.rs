@@ -121,7 +121,8 @@ impl View {
         }
         let epoch = outliers.epoch.load(Ordering::Acquire);
         let set = self.reader.get();
-        if Arc::ptr_eq(set, &self.set) && epoch == self.epoch {
+        let stands = self.plan.again == 0 || now < self.plan.again;
+        if stands && Arc::ptr_eq(set, &self.set) && epoch == self.epoch {
             return;
         }
         self.set = set.clone();

@@ -5,6 +5,8 @@
 //! endpoints count as usable.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::hash::weighted;
 use super::lists::List;
@@ -16,7 +18,12 @@ use crate::dice::Dice;
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     levels: Vec<Level>,
+    /// Process clock at which it should be made again, for endpoints that are still new; 0: never.
+    pub(super) again: u64,
 }
+
+/// How often weights follow the age of new endpoints, milliseconds.
+const WARM_STEP: u64 = 250;
 
 #[derive(Debug)]
 struct Level {
@@ -42,6 +49,18 @@ impl Plan {
             })
             .collect();
         let (loads, panic) = loads(&health, set.overprovisioning, cluster.settings.panic_threshold);
+        let slow = cluster.settings.slow_start;
+        let age = |endpoint: &Endpoint| {
+            let since = &endpoint.state.since;
+            // The first worker that sees an endpoint says since when it is there.
+            let born = match since.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => now.max(1),
+                Err(born) => born,
+            };
+            Duration::from_millis(now.saturating_sub(born))
+        };
+        let warm = |endpoint: &Endpoint| slow.map_or(1.0, |slow| slow.share(age(endpoint)));
+        let new = slow.is_some_and(|slow| set.all().any(|endpoint| age(endpoint) < slow.window));
         let levels = set
             .priorities
             .iter()
@@ -51,10 +70,10 @@ impl Plan {
             .map(|(at, ((groups, load), panic))| {
                 let prebuilt = set.hash_tables.get(at);
                 let source = Source { groups, panic, prebuilt, overprovisioning: set.overprovisioning };
-                Level { load, lists: source.lists(&cluster.settings, &usable, dice) }
+                Level { load, lists: source.lists(&cluster.settings, &usable, &warm, dice) }
             })
             .collect();
-        Plan { levels }
+        Plan { levels, again: if new { now + WARM_STEP } else { 0 } }
     }
 
     /// One endpoint, or `None` where none is usable.
@@ -117,6 +136,7 @@ impl Source<'_> {
         &self,
         settings: &ClusterSettings,
         usable: &dyn Fn(&Endpoint) -> bool,
+        warm: &dyn Fn(&Endpoint) -> f64,
         dice: &mut Dice,
     ) -> Vec<List> {
         let take = |endpoint: &Endpoint| self.panic || usable(endpoint);
@@ -131,11 +151,11 @@ impl Source<'_> {
                 false => HashTable::build(settings.balance, &entries).map(Arc::new),
             };
             let endpoints = entries.into_iter().map(|(endpoint, _)| endpoint).collect();
-            return vec![List::new(endpoints, 1, table, dice)];
+            return vec![List::new(endpoints, 1, table, &|_| 1.0, dice)];
         }
         if !by_locality {
             let all = self.groups.iter().flat_map(|group| &group.endpoints);
-            return vec![List::new(all.filter(|endpoint| take(endpoint)).cloned().collect(), 1, None, dice)];
+            return vec![List::new(all.filter(|endpoint| take(endpoint)).cloned().collect(), 1, None, warm, dice)];
         }
         let lists = self.groups.iter().filter_map(|group| {
             let endpoints: Vec<_> =
@@ -144,7 +164,7 @@ impl Source<'_> {
             // A locality keeps its weight until fewer than 1/1.4 of its endpoints are usable.
             let share =
                 (here * u64::from(self.overprovisioning) * 100 / all).min(10_000) * u64::from(group.weight);
-            (share > 0).then(|| List::new(endpoints, share, None, dice))
+            (share > 0).then(|| List::new(endpoints, share, None, warm, dice))
         });
         lists.collect()
     }

@@ -33,6 +33,8 @@ impl Default for Limits {
             max_pending: none(),
             max_requests: none(),
             max_retries: none(),
+            budget: none(),
+            budget_min: AtomicU32::default(),
             connections: AtomicU32::default(),
             pending: AtomicU32::default(),
             requests: AtomicU32::default(),
@@ -48,8 +50,16 @@ impl Limits {
     /// A place, or `None` where the limit is reached; a refusal is counted.
     pub fn acquire(self: &Arc<Self>, limit: Limit) -> Option<Permit> {
         let (max, now) = self.gauge(limit);
-        let max = max.load(Ordering::Relaxed);
-        if max == u32::MAX {
+        let mut max = max.load(Ordering::Relaxed);
+        let budget = self.budget.load(Ordering::Relaxed);
+        if budget != u32::MAX && limit == Limit::Retries {
+            // A budget takes the place of the fixed limit.
+            let active = u64::from(self.requests.load(Ordering::Relaxed)) + u64::from(self.pending.load(Ordering::Relaxed));
+            let share = u32::try_from(active * u64::from(budget) / 10_000).unwrap_or(u32::MAX - 1);
+            max = share.max(self.budget_min.load(Ordering::Relaxed)).min(u32::MAX - 1);
+        }
+        // Under a budget active requests are counted even where they are not limited.
+        if max == u32::MAX && (budget == u32::MAX || limit != Limit::Requests) {
             return Some(Permit { held: None });
         }
         let taken =
@@ -79,8 +89,11 @@ impl Limits {
         Some(Permit { held: Some((self.clone(), Limit::Connections)) })
     }
 
-    /// Takes the maxima of a new version; what is held stays held.
-    pub fn adopt(&self, max: [u32; 4]) {
+    /// Takes the maxima of a new version; what is held stays held. `budget`: parts of 10 000, and the least number.
+    pub fn adopt(&self, max: [u32; 4], budget: Option<(u32, u32)>) {
+        let (parts, least) = budget.unwrap_or((u32::MAX, 0));
+        self.budget.store(parts, Ordering::Relaxed);
+        self.budget_min.store(least, Ordering::Relaxed);
         let limits = [Limit::Connections, Limit::Pending, Limit::Requests, Limit::Retries];
         for (limit, max) in limits.into_iter().zip(max) {
             self.gauge(limit).0.store(max, Ordering::Relaxed);
@@ -114,7 +127,7 @@ mod tests {
         let limits = Arc::new(Limits::default());
         assert!(limits.acquire(Limit::Requests).is_some());
         assert_eq!(limits.requests.load(Ordering::Relaxed), 0, "unlimited is not counted");
-        limits.adopt([1, 1, 2, 3]);
+        limits.adopt([1, 1, 2, 3], None);
         let one = limits.acquire(Limit::Requests).expect("of two");
         let _two = limits.acquire(Limit::Requests).expect("of two");
         assert!(limits.acquire(Limit::Requests).is_none());
@@ -124,9 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_follows_the_active_requests() {
+        let limits = Arc::new(Limits::default());
+        limits.adopt([u32::MAX, u32::MAX, u32::MAX, 1], Some((2_000, 3)));
+        let few: Vec<_> = (0..5).filter_map(|_| limits.acquire(Limit::Retries)).collect();
+        assert_eq!(few.len(), 3, "the least number, not the fixed limit");
+        let _active: Vec<_> = (0..20).map(|_| limits.acquire(Limit::Requests)).collect();
+        assert!(limits.acquire(Limit::Retries).is_some(), "a fifth of twenty is four");
+    }
+
+    #[test]
     fn each_worker_may_hold_one_connection() {
         let limits = Arc::new(Limits::default());
-        limits.adopt([1, u32::MAX, u32::MAX, u32::MAX]);
+        limits.adopt([1, u32::MAX, u32::MAX, u32::MAX], None);
         let first = limits.acquire_connection(0).expect("the first worker's");
         assert!(limits.acquire_connection(1).is_none());
         let second = limits.acquire_connection(0).expect("the second worker's");
@@ -139,7 +162,7 @@ mod tests {
     fn a_limit_set_while_places_are_out_counts_no_place_twice() {
         let limits = Arc::new(Limits::default());
         let before = limits.acquire(Limit::Pending);
-        limits.adopt([9, 9, 9, 9]);
+        limits.adopt([9, 9, 9, 9], None);
         drop(before);
         assert_eq!(limits.pending.load(Ordering::Relaxed), 0);
     }

@@ -12,6 +12,10 @@ pub struct Limits {
     pub max_pending: AtomicU32,
     pub max_requests: AtomicU32,
     pub max_retries: AtomicU32,
+    /// `retry_budget`: parts of 10 000 of the active requests that may be retries; `u32::MAX` for no budget.
+    pub budget: AtomicU32,
+    /// Retries that are always allowed under a budget.
+    pub budget_min: AtomicU32,
     pub connections: AtomicU32,
     pub pending: AtomicU32,
     pub requests: AtomicU32,
@@ -41,6 +45,8 @@ pub struct Outliers {
 /// State of one endpoint address, for the process.
 #[derive(Debug, Default)]
 pub struct EndpointState {
+    /// Milliseconds of the process clock at which a worker first saw it; 0: not yet. For slow start.
+    pub since: AtomicU64,
     /// Requests in flight, for least request.
     pub active: AtomicU32,
     /// Open connections.

@@ -7,7 +7,7 @@ use wire::pb::envoy::config::core::v3::RoutingPriority;
 
 use super::read::{At, Lower, done, duration_or, flag, harmless, number, refuse};
 use crate::cluster::OutlierSettings;
-use crate::config::Balance;
+use crate::config::{Balance, SlowStart};
 
 /// How endpoints are chosen.
 pub(super) struct Balancing {
@@ -15,6 +15,7 @@ pub(super) struct Balancing {
     /// Percent.
     pub(super) panic_threshold: u32,
     pub(super) locality_weighted: bool,
+    pub(super) slow_start: Option<SlowStart>,
 }
 
 pub(super) fn balance(one: &mut cluster::Cluster) -> Lower<Balancing> {
@@ -22,15 +23,18 @@ pub(super) fn balance(one: &mut cluster::Cluster) -> Lower<Balancing> {
     let policy = one.lb_policy();
     one.lb_policy = 0;
     let config = one.lb_config.take();
+    let mut slow_start = None;
     let rule = match (policy, config) {
         (P::RoundRobin, None) => Balance::RoundRobin,
-        (P::RoundRobin, Some(C::RoundRobinLbConfig(config))) => {
+        (P::RoundRobin, Some(C::RoundRobinLbConfig(mut config))) => {
+            slow_start = config.slow_start_config.take().map(warm_up).transpose().at("round_robin_lb_config")?;
             done(&config).at("round_robin_lb_config")?;
             Balance::RoundRobin
         }
         (P::LeastRequest, None) => Balance::LeastRequest { choices: 2 },
         (P::LeastRequest, Some(C::LeastRequestLbConfig(mut config))) => {
             let choices = number(config.choice_count.take(), 2).max(2);
+            slow_start = config.slow_start_config.take().map(warm_up).transpose().at("least_request_lb_config")?;
             done(&config).at("least_request_lb_config")?;
             Balance::LeastRequest { choices }
         }
@@ -59,7 +63,19 @@ pub(super) fn balance(one: &mut cluster::Cluster) -> Lower<Balancing> {
         }
     };
     done(&common).at("common_lb_config")?;
-    Ok(Balancing { rule, panic_threshold: panic.round().clamp(0.0, 100.0) as u32, locality_weighted })
+    let panic_threshold = panic.round().clamp(0.0, 100.0) as u32;
+    Ok(Balancing { rule, panic_threshold, locality_weighted, slow_start })
+}
+
+fn warm_up(mut config: cluster::cluster::SlowStartConfig) -> Lower<SlowStart> {
+    let window = duration_or(config.slow_start_window.take(), Duration::ZERO).at("slow_start_config")?;
+    let aggression = config.aggression.take().map_or(1.0, |value| value.default_value);
+    let least = config.min_weight_percent.take().map_or(10.0, |percent| percent.value);
+    done(&config).at("slow_start_config")?;
+    if aggression <= 0.0 {
+        return refuse("slow_start_config.aggression", "must be above zero");
+    }
+    Ok(SlowStart { window, aggression, least: least.clamp(0.0, 100.0) / 100.0 })
 }
 
 fn ring(config: Option<cluster::cluster::LbConfig>) -> Lower<Balance> {
@@ -97,11 +113,12 @@ fn maglev(config: Option<cluster::cluster::LbConfig>) -> Lower<Balance> {
     Ok(Balance::Maglev { table })
 }
 
-/// Maxima of connections, pending requests, requests, retries, of the default priority.
-pub(super) fn thresholds(breakers: Option<cluster::CircuitBreakers>) -> Lower<[u32; 4]> {
+/// Maxima of connections, pending requests, requests, retries, of the default priority; and the retry budget.
+pub(super) fn thresholds(breakers: Option<cluster::CircuitBreakers>) -> Lower<([u32; 4], Option<(u32, u32)>)> {
     const DEFAULT: [u32; 4] = [1024, 1024, 1024, 3];
     let mut breakers = breakers.unwrap_or_default();
     let mut limits = DEFAULT;
+    let mut budget = None;
     for (index, mut one) in std::mem::take(&mut breakers.thresholds).into_iter().enumerate() {
         // No route here can ask for high priority, so its thresholds have nothing to limit.
         if one.priority() == RoutingPriority::High {
@@ -114,10 +131,18 @@ pub(super) fn thresholds(breakers: Option<cluster::CircuitBreakers>) -> Lower<[u
             number(one.max_requests.take(), DEFAULT[2]),
             number(one.max_retries.take(), DEFAULT[3]),
         ];
+        budget = one.retry_budget.take().map(retry_budget).transpose().item("thresholds", index)?;
         done(&one).item("thresholds", index)?;
     }
     done(&breakers)?;
-    Ok(limits)
+    Ok((limits, budget))
+}
+
+fn retry_budget(mut budget: cluster::circuit_breakers::thresholds::RetryBudget) -> Lower<(u32, u32)> {
+    let percent = budget.budget_percent.take().map_or(20.0, |percent| percent.value);
+    let least = number(budget.min_retry_concurrency.take(), 3);
+    done(&budget).at("retry_budget")?;
+    Ok(((percent * 100.0).round().clamp(0.0, 10_000.0) as u32, least))
 }
 
 pub(super) fn outliers(mut one: cluster::OutlierDetection) -> Lower<OutlierSettings> {

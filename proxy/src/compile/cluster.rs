@@ -30,6 +30,8 @@ pub struct ClusterPart {
     pub settings: ClusterSettings,
     /// Maxima of connections, pending requests, requests, retries.
     pub limits: [u32; 4],
+    /// Parts of 10 000 of the active requests that may be retries, and how many always may.
+    pub retry_budget: Option<(u32, u32)>,
     pub outliers: Option<OutlierSettings>,
     /// `load_assignment`, of static and DNS clusters.
     pub inline: Option<Arc<Assignment>>,
@@ -57,6 +59,7 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
         balance: balance.rule,
         panic_threshold: balance.panic_threshold,
         locality_weighted: balance.locality_weighted,
+        slow_start: balance.slow_start,
         connect_timeout: duration_or(one.connect_timeout.take(), Duration::from_secs(5))
             .at("connect_timeout")?,
         tls_matches: tls_matches(std::mem::take(&mut one.transport_socket_matches))?,
@@ -78,10 +81,10 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
     if http.auto_sni {
         auto_sni(&mut settings);
     }
-    let limits = thresholds(one.circuit_breakers.take()).at("circuit_breakers")?;
+    let (limits, retry_budget) = thresholds(one.circuit_breakers.take()).at("circuit_breakers")?;
     let outliers = one.outlier_detection.take().map(outliers).transpose().at("outlier_detection")?;
     done(&one)?;
-    Ok(ClusterPart { name, settings, limits, outliers, inline, connection_key, version: version.into() })
+    Ok(ClusterPart { name, settings, limits, retry_budget, outliers, inline, connection_key, version: version.into() })
 }
 
 /// Hash of everything that a connection depends on.

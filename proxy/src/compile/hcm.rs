@@ -88,7 +88,7 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
         max_connection_duration: common.max_duration,
         max_request_head: number(one.max_request_headers_kb.take(), 60) as usize * 1024,
         max_request_headers: common.max_headers,
-        h2: h2_options(one.http2_protocol_options.take()).at("http2_protocol_options")?,
+        h2: downstream_h2(h2_options(one.http2_protocol_options.take())).at("http2_protocol_options")?,
     };
     done(&one)?;
     Ok(chain)
@@ -151,6 +151,15 @@ fn http1_options(options: Option<core::Http1ProtocolOptions>) -> Lower<bool> {
     Ok(accept)
 }
 
+/// Pings are for upstream connections only.
+fn downstream_h2(options: Lower<H2Options>) -> Lower<H2Options> {
+    let options = options?;
+    match options.ping {
+        Some(_) => refuse("connection_keepalive", "not supported towards clients"),
+        None => Ok(options),
+    }
+}
+
 /// Streams and windows; bounds on floods are the codec's own.
 pub(super) fn h2_options(options: Option<core::Http2ProtocolOptions>) -> Lower<H2Options> {
     let default = H2Options::default();
@@ -163,9 +172,19 @@ pub(super) fn h2_options(options: Option<core::Http2ProtocolOptions>) -> Lower<H
         max_concurrent_streams: number(options.max_concurrent_streams.take(), default.max_concurrent_streams),
         stream_window: number(options.initial_stream_window_size.take(), default.stream_window),
         connection_window: number(options.initial_connection_window_size.take(), default.connection_window),
+        ping: options.connection_keepalive.take().map(ping).transpose().at("connection_keepalive")?.flatten(),
     };
     done(&options)?;
     Ok(lowered)
+}
+
+fn ping(mut settings: core::KeepaliveSettings) -> Lower<Option<(Duration, Duration)>> {
+    // Intervals are spread by when connections start.
+    harmless!(settings; interval_jitter);
+    let interval = duration_or(settings.interval.take(), Duration::ZERO).at("interval")?;
+    let timeout = duration_or(settings.timeout.take(), Duration::from_secs(20)).at("timeout")?;
+    done(&settings)?;
+    Ok((!interval.is_zero()).then_some((interval, timeout)))
 }
 
 fn client_cert(one: &mut hcm::HttpConnectionManager) -> Lower<ForwardClientCert> {

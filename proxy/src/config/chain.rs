@@ -121,6 +121,8 @@ pub struct H2Options {
     pub max_concurrent_streams: u32,
     pub stream_window: u32,
     pub connection_window: u32,
+    /// `connection_keepalive`: a PING after each interval, whose answer must come within the timeout.
+    pub ping: Option<(Duration, Duration)>,
 }
 
 impl H2Options {
@@ -134,7 +136,7 @@ impl H2Options {
 impl Default for H2Options {
     /// As Envoy 1.40 without `http2_protocol_options`: 1024 streams, 16 MiB and 24 MiB of window.
     fn default() -> Self {
-        H2Options { max_concurrent_streams: 1024, stream_window: 16 << 20, connection_window: 24 << 20 }
+        H2Options { max_concurrent_streams: 1024, stream_window: 16 << 20, connection_window: 24 << 20, ping: None }
     }
 }
 

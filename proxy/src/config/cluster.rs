@@ -105,6 +105,7 @@ pub struct ClusterSettings {
     pub dns_family: DnsFamily,
     /// `common_lb_config.locality_weighted_lb_config`.
     pub locality_weighted: bool,
+    pub slow_start: Option<SlowStart>,
 }
 
 /// Which addresses of a DNS name are used (`dns_lookup_family`).
@@ -118,6 +119,27 @@ pub enum DnsFamily {
     /// IPv4 if there is any, else IPv6.
     V4Preferred,
     All,
+}
+
+/// Endpoints that are new get less at first (`slow_start_config`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowStart {
+    pub window: Duration,
+    /// 1: linear; above: faster at first.
+    pub aggression: f64,
+    /// Least share of the weight, 0 to 1.
+    pub least: f64,
+}
+
+impl SlowStart {
+    /// The share of its weight that an endpoint of this age has.
+    pub fn share(&self, age: Duration) -> f64 {
+        if age >= self.window {
+            return 1.0;
+        }
+        let passed = age.max(Duration::from_secs(1)).as_secs_f64() / self.window.as_secs_f64();
+        passed.min(1.0).powf(1.0 / self.aggression).max(self.least)
+    }
 }
 
 /// TCP keep-alive of upstream sockets.
@@ -159,6 +181,7 @@ impl Default for ClusterSettings {
             dns_refresh: Duration::from_secs(5),
             dns_family: DnsFamily::Auto,
             locality_weighted: false,
+            slow_start: None,
         }
     }
 }

@@ -114,7 +114,7 @@ impl Slot {
             .max_header_list_size(1 << 18)
             .handshake(stream)
             .await;
-        let (send, connection) = handshake.map_err(|error| NotOpen {
+        let (send, mut connection) = handshake.map_err(|error| NotOpen {
             failure: Failure::ConnectFailure,
             reason: Some(error.to_string().into()),
         })?;
@@ -130,13 +130,31 @@ impl Slot {
         });
         self.lines.borrow_mut().push(line.clone());
         let lease = line.lease();
+        let pings = options.ping.zip(connection.ping_pong());
         tokio::task::spawn_local(async move {
-            let end = connection.await;
+            let end = tokio::select! {
+                end = connection => end,
+                // Dropping the connection resets its streams.
+                () = answered(pings) => Ok(()),
+            };
             line.closed.set(true);
             if let Err(error) = end {
                 tracing::debug!(%error, peer = ?line.opened.peer, "upstream connection ended");
             }
         });
         Ok(lease)
+    }
+}
+
+/// Pings for ever, or until an answer does not come in time.
+async fn answered(pings: Option<((std::time::Duration, std::time::Duration), h2::PingPong)>) {
+    let Some(((interval, timeout), mut pings)) = pings else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(interval).await;
+        match tokio::time::timeout(timeout, pings.ping(h2::Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => return,
+        }
     }
 }

@@ -265,7 +265,7 @@ pub fn mesh(setup: Setup) -> Mesh {
 
 pub fn mesh_with(setup: Setup, secrets: Secrets, node: Node) -> Mesh {
     let main = Arc::new(cluster("main", 1, setup.settings, &setup.endpoints));
-    main.limits.adopt(setup.limits);
+    main.limits.adopt(setup.limits, None);
     let shadow = Arc::new(cluster("shadow", 2, ClusterSettings::default(), &setup.shadow));
     let mut rule = Rule {
         name: "r".into(),
@@ -343,6 +343,7 @@ pub fn served_stream(stream: Stream, app: App, drain: base::drain::Watch) -> Ser
         bind: true,
         hand_over: false,
         direction: Direction::Outbound,
+        inspect_not: Default::default(),
         inspect: Inspect::default(),
         inspect_timeout: Duration::ZERO,
         inspect_continue: false,
