@@ -155,7 +155,11 @@ impl Laboratory {
                 return Fate::Broken(error.to_string());
             }
         }
-        if changed(&before, &after) { Fate::Changes } else { Fate::Silent }
+        match (changed(&before, &after), refused(&after)) {
+            (true, Some(reject)) => Fate::Broken(format!("our proxy refuses what it gets: {reject}")),
+            (true, None) => Fate::Changes,
+            (false, _) => Fate::Silent,
+        }
     }
 
     fn look(&mut self, object: &Value, keep: bool) -> Arc<Seen> {
@@ -228,6 +232,13 @@ fn changed(before: &Seen, after: &Seen) -> bool {
                 Some(new) => old.version != new.version && json(old) != json(new),
             })
     })
+}
+
+/// The first resource that our proxy does not take; secrets of specimens hold no certificates.
+fn refused(seen: &Seen) -> Option<wire::Reject> {
+    let all = seen.resources.iter().flat_map(|resources| resources.values());
+    all.filter(|one| one.kind != wire::Kind::Secret)
+        .find_map(|resource| proxy::compile::lower(resource, &mut proxy::compile::Slots::default()).err())
 }
 
 fn json(resource: &Resource) -> Value {

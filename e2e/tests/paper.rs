@@ -136,7 +136,8 @@ fn oracle(mesh: &Mesh, whole: bool) -> String {
     for pod in mesh.proxied() {
         for delta in [true, false] {
             let loaded = mesh.load(&pod, delta).unwrap();
-            for reject in &loaded.rejects {
+            // Secrets of golden cases hold no certificates.
+            for reject in loaded.rejects.iter().filter(|reject| whole || reject.kind != wire::Kind::Secret) {
                 writeln!(wrong, "{pod}: {reject}").unwrap();
             }
             for (kind, name) in loaded.missing.iter().filter(|_| whole) {
