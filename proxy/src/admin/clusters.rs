@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::admin::{Request, Response, Routes};
 use serde_json::{Value, json};
 
-use super::{pretty, reading};
+use super::pages::{pretty, reading};
 use crate::config::{Cluster, Config, Endpoint, EndpointAddress};
 use crate::observe::STRING;
 use crate::process::Process;

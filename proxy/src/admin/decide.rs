@@ -10,7 +10,7 @@ use base::admin::{Request, Response, Routes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{pretty, reading};
+use super::pages::{pretty, reading};
 use crate::config::{App, Config, HttpChain, Listener};
 use crate::dice::Dice;
 use crate::observe::Conn;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use wire::Kind;
 use wire::reflect::{Style, message_to_json, render};
 
-use super::{pretty, reading};
+use super::pages::{pretty, reading};
 use crate::identity::Window;
 use crate::process::Process;
 use crate::tls::{Secret, SecretSource};

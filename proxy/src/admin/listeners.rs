@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base::admin::{Request, Response, Routes};
 use serde_json::{Value, json};
 
-use super::{pretty, reading};
+use super::pages::{pretty, reading};
 use crate::process::Process;
 
 pub(super) fn routes(routes: Routes, process: &Arc<Process>) -> Routes {

@@ -9,7 +9,7 @@ use base::admin::{Request, Response, Routes};
 use base::telemetry::Levels;
 use http::StatusCode;
 
-use super::reading;
+use super::pages::reading;
 use crate::process::Process;
 
 pub(super) fn routes(routes: Routes, process: &Arc<Process>) -> Routes {

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use wire::reflect::{Style, message_to_json};
 
-use super::{pretty, reading};
+use super::pages::{pretty, reading};
 use crate::process::Process;
 use crate::settings::VERSION;
 

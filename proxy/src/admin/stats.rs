@@ -11,7 +11,8 @@ use base::admin::{Request, Response, Routes};
 use http::StatusCode;
 
 use super::clusters::{endpoints, sorted};
-use super::{pretty, reading, server};
+use super::pages::{pretty, reading};
+use super::server;
 use crate::config::Config;
 use crate::observe::{self, Sample, label, labels};
 use crate::process::Process;

@@ -2,7 +2,7 @@
 //! `method`, `origin`, `url`, and for requests with a body `data`, `form`, `files`, `json`.
 //! Called by the router of httpbin.
 
-use super::Asked;
+use super::serve::Asked;
 use crate::net::{Reply, pairs, pretty, text};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

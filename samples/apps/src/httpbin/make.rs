@@ -1,7 +1,7 @@
 //! Answers made to order: a status, headers, redirects, cookies, credentials, caches, bytes. In: what the path
 //! and query ask for. Out: that, or 400 with the reason. Called by the router of httpbin.
 
-use super::{Asked, wrong};
+use super::serve::{Asked, wrong};
 use crate::net::{Reply, empty, full, html, pretty, text};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};

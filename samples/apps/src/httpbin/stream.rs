@@ -1,7 +1,8 @@
 //! Answers that take their time or come in pieces: delays, lines, chunks, drops, trailers. In: the path and
 //! query. Out: an answer whose body is made while it is sent. Called by the router of httpbin.
 
-use super::{Asked, LONGEST, echo, make, wrong};
+use super::serve::{Asked, LONGEST, wrong};
+use super::{echo, make};
 use crate::net::{Body, Reply, duration, text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
