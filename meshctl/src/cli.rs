@@ -68,7 +68,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         &["apply", "create", "delete", "get", "label", "annotate", "scale", "rollout", "logs", "exec"],
     ),
     ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
-    ("What is wrong, and what would be", &["validate", "analyze", "x"]),
+    ("Checks, and more", &["validate", "analyze", "x", "completion"]),
 ];
 
 /// The command tree, with its commands in groups.
@@ -114,7 +114,7 @@ pub fn run() -> ExitCode {
 
 fn act(command: Command, globals: &Globals) -> Result<i32> {
     let global = match &command {
-        Command::Inspect(command) => return Ok(command.run(globals)?.write().into()),
+        Command::Inspect(command) => return Ok(command.run(globals, &Cli::command())?.write().into()),
         // They make and end laptop meshes, whatever cluster may be around.
         Command::Up(_) | Command::Down(_) => laptop(globals.mesh.as_deref().unwrap_or(DEFAULT_MESH), globals),
         // Their output is somebody else's.

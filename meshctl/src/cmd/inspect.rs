@@ -1,10 +1,10 @@
 //! The commands that look and change nothing. One variant each; the files beside this one do the work.
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Command, Subcommand};
 
 use super::printed::Printed;
-use super::{analyze, proxy_config, proxy_status, validate, version, x};
+use super::{analyze, completion, proxy_config, proxy_status, validate, version, x};
 use crate::globals::Globals;
 
 /// Commands that look and change nothing.
@@ -18,22 +18,24 @@ pub enum Inspect {
     #[command(name = "proxy-config", visible_alias = "pc")]
     ProxyConfig(proxy_config::ProxyConfig),
     Version(version::Version),
+    Completion(completion::Completion),
     #[command(name = "x", visible_alias = "experimental")]
     Experimental(x::Experimental),
 }
 
 impl Inspect {
-    /// Runs the command.
+    /// Runs the command; `tree` is the whole command line, for completion.
     ///
     /// # Errors
     /// As the command says; `printed::failed` makes text and exit code of it.
-    pub fn run(&self, globals: &Globals) -> Result<Printed> {
+    pub fn run(&self, globals: &Globals, tree: &Command) -> Result<Printed> {
         match self {
             Inspect::Validate(args) => validate::run(args, globals),
             Inspect::Analyze(args) => analyze::run(args, globals),
             Inspect::ProxyStatus(args) => proxy_status::run(args, globals),
             Inspect::ProxyConfig(args) => proxy_config::run(args, globals),
             Inspect::Version(args) => version::run(args, globals),
+            Inspect::Completion(args) => completion::run(args, tree),
             Inspect::Experimental(args) => x::run(args, globals),
         }
     }

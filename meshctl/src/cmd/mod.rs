@@ -3,6 +3,7 @@
 
 pub mod analyze;
 pub mod apply;
+pub mod completion;
 pub mod create;
 pub mod delete;
 pub mod down;

@@ -160,7 +160,7 @@ fn http(config: &Value) -> String {
     match rules.as_slice() {
         // Everything goes to one cluster: the usual inbound chain.
         [rule] if rule["match"]["prefix"] == "/" && rule["route"]["cluster"].is_string() => {
-            format!("Cluster: {}", rule["route"]["cluster"].as_str().unwrap_or_default())
+            cluster(rule["route"]["cluster"].as_str().unwrap_or_default())
         }
         rules => {
             let paths: Vec<String> = rules.iter().map(|rule| describe(rule)).collect();
@@ -170,13 +170,18 @@ fn http(config: &Value) -> String {
 }
 
 fn tcp(config: &Value) -> String {
-    if let Some(cluster) = config["cluster"].as_str() {
-        return match cluster {
-            "PassthroughCluster" | "BlackHoleCluster" | "InboundPassthroughCluster" => cluster.to_owned(),
-            other => format!("Cluster: {other}"),
-        };
+    if let Some(name) = config["cluster"].as_str() {
+        return cluster(name);
     }
     let shares = config["weighted_clusters"]["clusters"].as_array().into_iter().flatten();
     let names: Vec<&str> = shares.filter_map(|share| share["name"].as_str()).collect();
     format!("Cluster: {}", names.join(", "))
+}
+
+/// The clusters that every proxy has are known by their names alone.
+fn cluster(name: &str) -> String {
+    match name {
+        "PassthroughCluster" | "BlackHoleCluster" | "InboundPassthroughCluster" => name.to_owned(),
+        other => format!("Cluster: {other}"),
+    }
 }

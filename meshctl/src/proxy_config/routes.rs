@@ -66,11 +66,18 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The first two domains without a port, and how many more there are.
+/// The first two domains that people would type, and how many more there are.
 fn domains(host: &Value) -> String {
     let all: Vec<&str> = host["domains"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let plain: Vec<&str> = all.iter().copied().filter(|domain| !domain.contains(':')).collect();
-    let shown = if plain.is_empty() { all } else { plain };
+    let bare = |domain: &&str| !domain.contains(':') || domain.ends_with(']');
+    let plain: Vec<&str> = all.iter().copied().filter(bare).collect();
+    // Longer spellings say nothing more than the shorter ones beside them.
+    let longer = |domain: &str| {
+        let endings = [".svc.cluster.local", ".svc", "."];
+        endings.iter().any(|end| domain.strip_suffix(end).is_some_and(|short| plain.contains(&short)))
+    };
+    let short: Vec<&str> = plain.iter().copied().filter(|domain| !longer(domain)).collect();
+    let shown = if short.is_empty() { all } else { short };
     match shown.as_slice() {
         [first, second, rest @ ..] if !rest.is_empty() => {
             format!("{first}, {second} + {} more...", rest.len())

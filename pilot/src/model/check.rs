@@ -1,7 +1,7 @@
 //! What only shows when sections are held against each other: names that nothing has, rules that meet nothing.
 
 use api::networking::{DestinationRule, Gateway, VirtualService};
-use api::{Code, Finding, Findings, Object};
+use api::{Code, FieldPath, Finding, Findings, Object, Severity};
 
 use super::names::{covers, full, overlap};
 use super::note::note;
@@ -183,8 +183,14 @@ fn collector(world: &World, snapshot: &Snapshot, out: &mut Findings) {
         "the tracing collector {}:{} is no service of the mesh: no spans are sent",
         tracing.host, tracing.port
     );
-    match world.get::<api::core::ConfigMap>("istio-system", "istio") {
-        Some(object) => note(out, object, "data.mesh", Code::ReferencedResourceNotFound, text),
-        None => out.push(Finding::new(Code::ReferencedResourceNotFound, text)),
-    }
+    // The usual mesh config names a collector that few meshes have.
+    let finding = Finding::new(Code::ReferencedResourceNotFound, text).severity(Severity::Info);
+    out.push(match world.get::<api::core::ConfigMap>("istio-system", "istio") {
+        Some(object) => {
+            let path = FieldPath::parse("data.mesh");
+            let line = object.origin.line_of(&path);
+            finding.about(object.key()).at(&object.origin.file, line).field(path)
+        }
+        None => finding,
+    });
 }
