@@ -155,7 +155,13 @@ impl Source<'_> {
         }
         if !by_locality {
             let all = self.groups.iter().flat_map(|group| &group.endpoints);
-            return vec![List::new(all.filter(|endpoint| take(endpoint)).cloned().collect(), 1, None, warm, dice)];
+            return vec![List::new(
+                all.filter(|endpoint| take(endpoint)).cloned().collect(),
+                1,
+                None,
+                warm,
+                dice,
+            )];
         }
         let lists = self.groups.iter().filter_map(|group| {
             let endpoints: Vec<_> =

@@ -54,7 +54,8 @@ impl Limits {
         let budget = self.budget.load(Ordering::Relaxed);
         if budget != u32::MAX && limit == Limit::Retries {
             // A budget takes the place of the fixed limit.
-            let active = u64::from(self.requests.load(Ordering::Relaxed)) + u64::from(self.pending.load(Ordering::Relaxed));
+            let active = u64::from(self.requests.load(Ordering::Relaxed))
+                + u64::from(self.pending.load(Ordering::Relaxed));
             let share = u32::try_from(active * u64::from(budget) / 10_000).unwrap_or(u32::MAX - 1);
             max = share.max(self.budget_min.load(Ordering::Relaxed)).min(u32::MAX - 1);
         }

@@ -27,14 +27,16 @@ pub(super) fn balance(one: &mut cluster::Cluster) -> Lower<Balancing> {
     let rule = match (policy, config) {
         (P::RoundRobin, None) => Balance::RoundRobin,
         (P::RoundRobin, Some(C::RoundRobinLbConfig(mut config))) => {
-            slow_start = config.slow_start_config.take().map(warm_up).transpose().at("round_robin_lb_config")?;
+            slow_start =
+                config.slow_start_config.take().map(warm_up).transpose().at("round_robin_lb_config")?;
             done(&config).at("round_robin_lb_config")?;
             Balance::RoundRobin
         }
         (P::LeastRequest, None) => Balance::LeastRequest { choices: 2 },
         (P::LeastRequest, Some(C::LeastRequestLbConfig(mut config))) => {
             let choices = number(config.choice_count.take(), 2).max(2);
-            slow_start = config.slow_start_config.take().map(warm_up).transpose().at("least_request_lb_config")?;
+            slow_start =
+                config.slow_start_config.take().map(warm_up).transpose().at("least_request_lb_config")?;
             done(&config).at("least_request_lb_config")?;
             Balance::LeastRequest { choices }
         }
@@ -114,7 +116,9 @@ fn maglev(config: Option<cluster::cluster::LbConfig>) -> Lower<Balance> {
 }
 
 /// Maxima of connections, pending requests, requests, retries, of the default priority; and the retry budget.
-pub(super) fn thresholds(breakers: Option<cluster::CircuitBreakers>) -> Lower<([u32; 4], Option<(u32, u32)>)> {
+pub(super) fn thresholds(
+    breakers: Option<cluster::CircuitBreakers>,
+) -> Lower<([u32; 4], Option<(u32, u32)>)> {
     const DEFAULT: [u32; 4] = [1024, 1024, 1024, 3];
     let mut breakers = breakers.unwrap_or_default();
     let mut limits = DEFAULT;

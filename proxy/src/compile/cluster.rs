@@ -19,7 +19,6 @@ use crate::cluster::OutlierSettings;
 use crate::config::{
     ClusterSettings, Discovery, DnsFamily, Keepalive, ServiceIdentity, TlsMatch, UpstreamHttp, UpstreamTls,
 };
-use crate::tls::ClientTls;
 
 const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -79,12 +78,21 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
         dns_family: dns_family(&mut one),
     };
     if http.auto_sni {
-        auto_sni(&mut settings);
+        auto_sni(&mut settings, http.match_sni);
     }
     let (limits, retry_budget) = thresholds(one.circuit_breakers.take()).at("circuit_breakers")?;
     let outliers = one.outlier_detection.take().map(outliers).transpose().at("outlier_detection")?;
     done(&one)?;
-    Ok(ClusterPart { name, settings, limits, retry_budget, outliers, inline, connection_key, version: version.into() })
+    Ok(ClusterPart {
+        name,
+        settings,
+        limits,
+        retry_budget,
+        outliers,
+        inline,
+        connection_key,
+        version: version.into(),
+    })
 }
 
 /// Hash of everything that a connection depends on.
@@ -178,6 +186,7 @@ struct Protocol {
     max_requests: u32,
     preserve_case: bool,
     auto_sni: bool,
+    match_sni: bool,
 }
 
 fn protocol(one: &mut cluster::Cluster) -> Lower<Protocol> {
@@ -245,6 +254,7 @@ fn typed_protocol(
         max_requests: if common.max_requests == 0 { old_max } else { common.max_requests },
         preserve_case: preserve_case(h1.unwrap_or_default()).at("http_protocol_options")?,
         auto_sni: sni.auto_sni,
+        match_sni: sni.auto_san_validation,
     })
 }
 
@@ -260,9 +270,15 @@ fn preserve_case(mut options: core::Http1ProtocolOptions) -> Lower<bool> {
     Ok(preserve)
 }
 
-fn auto_sni(settings: &mut ClusterSettings) {
-    let with =
-        |tls: &UpstreamTls| tls.as_ref().map(|tls| Arc::new(ClientTls { auto_sni: true, ..(**tls).clone() }));
+fn auto_sni(settings: &mut ClusterSettings, match_sni: bool) {
+    let with = |tls: &UpstreamTls| {
+        let mut tls = (**tls.as_ref()?).clone();
+        tls.auto_sni = true;
+        if let Some(validation) = &mut tls.validation {
+            validation.match_sni |= match_sni;
+        }
+        Some(Arc::new(tls))
+    };
     settings.tls = with(&settings.tls);
     for one in &mut settings.tls_matches {
         one.tls = with(&one.tls);

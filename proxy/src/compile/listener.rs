@@ -17,7 +17,7 @@ use super::read::{
     At, Lower, Refusal, done, duration_or, flag, harmless, refuse, socket_address, text, type_name, unpack,
 };
 use super::slots::Slots;
-use crate::config::{Direction, Inspect, Listener, PortsNotInspected};
+use crate::config::{Direction, Inspect, Listener};
 
 /// Lowers a listener.
 pub(super) fn listener(mut one: listener::Listener, version: &str, slots: &mut Slots) -> Lower<Listener> {
@@ -43,7 +43,7 @@ pub(super) fn listener(mut one: listener::Listener, version: &str, slots: &mut S
     }
     let bind = flag(one.bind_to_port.take(), true)
         && one.deprecated_v1.take().is_none_or(|old| flag(old.bind_to_port, true));
-    let (inspect, inspect_not) = inspect(std::mem::take(&mut one.listener_filters))?;
+    let inspect = inspect(std::mem::take(&mut one.listener_filters))?;
     let chains = std::mem::take(&mut one.filter_chains).into_iter().enumerate();
     let chains = chains.map(|(index, one)| chain(one, slots).item("filter_chains", index).map(Arc::new));
     let chains = chains.collect::<Lower<Vec<_>>>()?;
@@ -56,7 +56,6 @@ pub(super) fn listener(mut one: listener::Listener, version: &str, slots: &mut S
         hand_over: flag(one.use_original_dst.take(), false),
         direction,
         inspect,
-        inspect_not,
         inspect_timeout: duration_or(one.listener_filters_timeout.take(), Duration::from_secs(15))
             .at("listener_filters_timeout")?,
         inspect_continue: std::mem::take(&mut one.continue_on_listener_filters_timeout),
@@ -72,16 +71,14 @@ pub(super) fn listener(mut one: listener::Listener, version: &str, slots: &mut S
     Ok(lowered)
 }
 
-fn inspect(list: Vec<listener::ListenerFilter>) -> Lower<(Inspect, PortsNotInspected)> {
+fn inspect(list: Vec<listener::ListenerFilter>) -> Lower<Inspect> {
     let mut inspect = Inspect::default();
-    let mut not = PortsNotInspected::default();
     for (index, filter) in list.into_iter().enumerate() {
-        listener_filter(filter, &mut inspect, &mut not).item("listener_filters", index)?;
+        listener_filter(filter, &mut inspect).item("listener_filters", index)?;
     }
-    Ok((inspect, not))
+    Ok(inspect)
 }
 
-<<<<<<< HEAD
 /// Destination ports, the one condition under which a listener filter can be off.
 fn ports(predicate: listener::ListenerFilterChainMatchPredicate) -> Lower<Vec<Range<u16>>> {
     use listener::listener_filter_chain_match_predicate::Rule;
@@ -104,13 +101,6 @@ fn ports(predicate: listener::ListenerFilterChainMatchPredicate) -> Lower<Vec<Ra
 }
 
 fn listener_filter(mut filter: listener::ListenerFilter, inspect: &mut Inspect) -> Lower<()> {
-=======
-fn listener_filter(
-    mut filter: listener::ListenerFilter,
-    inspect: &mut Inspect,
-    not: &mut PortsNotInspected,
-) -> Lower<()> {
->>>>>>> be17f3a (wip fields)
     let name = std::mem::take(&mut filter.name);
     let any = match filter.config_type.take() {
         Some(listener::listener_filter::ConfigType::TypedConfig(any)) => any,
@@ -119,14 +109,7 @@ fn listener_filter(
         }
         None => return Err(Refusal::new(format!("{name} has no typed_config"))),
     };
-<<<<<<< HEAD
     let off = filter.filter_disabled.take().map(ports).transpose().at("filter_disabled")?.unwrap_or_default();
-=======
-    let mut off = Vec::new();
-    if let Some(predicate) = filter.filter_disabled.take() {
-        ports(predicate, &mut off).at("filter_disabled")?;
-    }
->>>>>>> be17f3a (wip fields)
     done(&filter)?;
     match type_name(&any.type_url) {
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst" if off.is_empty() => {
@@ -138,20 +121,12 @@ fn listener_filter(
             harmless!(config; initial_read_buffer_size, max_client_hello_size);
             done(&config).at("typed_config")?;
             inspect.tls = true;
-<<<<<<< HEAD
             inspect.tls_off = off;
-=======
-            not.tls = off;
->>>>>>> be17f3a (wip fields)
         }
         "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" => {
             done(&unpack::<http_inspector::HttpInspector>(&any)?).at("typed_config")?;
             inspect.http = true;
-<<<<<<< HEAD
             inspect.http_off = off;
-=======
-            not.http = off;
->>>>>>> be17f3a (wip fields)
         }
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol" if off.is_empty() => {
             let mut config: proxy_protocol::ProxyProtocol = unpack(&any)?;
@@ -163,22 +138,4 @@ fn listener_filter(
         other => return refuse("typed_config", format!("listener filter {name} ({other}) is not supported")),
     }
     Ok(())
-}
-
-/// A predicate of destination ports, or of several.
-fn ports(predicate: listener::ListenerFilterChainMatchPredicate, found: &mut Vec<(u16, u16)>) -> Lower<()> {
-    use listener::listener_filter_chain_match_predicate::Rule as R;
-    match predicate.rule {
-        Some(R::DestinationPortRange(range)) => {
-            let port = |value: i32| u16::try_from(value).or_else(|_| refuse("destination_port_range", "no port"));
-            found.push((port(range.start)?, u16::try_from(range.end).unwrap_or(u16::MAX)));
-            Ok(())
-        }
-        Some(R::OrMatch(set)) => {
-            let rules = set.rules.into_iter().enumerate();
-            rules.into_iter().try_for_each(|(index, one)| ports(one, found).item("or_match.rules", index))
-        }
-        Some(_) => Err(Refusal::new("only destination_port_range and or_match are supported")),
-        None => Err(Refusal::new("an empty predicate")),
-    }
 }

@@ -26,7 +26,12 @@ pub(super) fn secret(mut one: tls::Secret) -> Lower<SecretPart> {
         }
         Some(tls::secret::Type::ValidationContext(context)) => {
             let rules = validation(context).at("validation_context")?;
-            if rules.crl.is_some() || !rules.sans.is_empty() || rules.accept_untrusted || rules.system {
+            if !rules.spki.is_empty()
+                || !rules.hashes.is_empty()
+                || !rules.sans.is_empty()
+                || rules.accept_untrusted
+                || rules.system
+            {
                 return refuse("validation_context", "only trusted_ca is supported in a secret");
             }
             match rules.roots {

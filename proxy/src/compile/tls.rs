@@ -8,7 +8,7 @@ use wire::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 
 use super::read::{At, Lower, Refusal, done, flag, harmless, refuse, text, type_name, unpack};
 use super::text::string;
-use crate::tls::{ClientTls, SanKind, SanMatch, SecretSource, ServerTls, Validation, Versions};
+use crate::tls::{ClientTls, SUITES, SanKind, SanMatch, SecretSource, ServerTls, Validation, Versions};
 
 use tls::common_tls_context::ValidationContextType as V;
 
@@ -33,6 +33,7 @@ pub(super) fn server(socket: Option<core::TransportSocket>) -> Lower<Option<Arc<
         require_client,
         alpn: common.alpn,
         versions: common.versions,
+        suites: common.suites,
     })))
 }
 
@@ -42,6 +43,12 @@ pub(super) fn client(socket: Option<core::TransportSocket>) -> Lower<Option<Arc<
     let mut context: tls::UpstreamTlsContext = unpack(&any).at("typed_config")?;
     harmless!(context; max_session_keys, enforce_rsa_key_usage);
     let common = common(context.common_tls_context.take()).at("typed_config.common_tls_context")?;
+    let lacking =
+        SUITES.iter().take(4).find(|(name, _)| !common.suites.iter().any(|suite| **suite == **name));
+    if let (false, Some((name, _))) = (common.suites.is_empty(), lacking) {
+        let reason = format!("cannot be narrowed towards upstreams: {name} must be in the list");
+        return refuse("typed_config.common_tls_context.tls_params.cipher_suites", reason);
+    }
     let sni = text(std::mem::take(&mut context.sni));
     done(&context).at("typed_config")?;
     Ok(Some(Arc::new(ClientTls {
@@ -77,6 +84,7 @@ struct Common {
     validation: Option<Validation>,
     alpn: Vec<Arc<str>>,
     versions: Versions,
+    suites: Vec<Arc<str>>,
 }
 
 fn common(context: Option<tls::CommonTlsContext>) -> Lower<Common> {
@@ -109,21 +117,13 @@ fn common(context: Option<tls::CommonTlsContext>) -> Lower<Common> {
         }
         Some(_) => return refuse("validation_context_type", "certificate providers are not supported"),
     };
-    let versions = versions(context.tls_params.take().unwrap_or_default()).at("tls_params")?;
+    let (versions, suites) = versions(context.tls_params.take().unwrap_or_default()).at("tls_params")?;
     let alpn = std::mem::take(&mut context.alpn_protocols).into_iter().map(text).collect();
     done(&context)?;
-    Ok(Common { certificates, validation, alpn, versions })
+    Ok(Common { certificates, validation, alpn, versions, suites })
 }
 
-/// The suites of TLS 1.2 that this proxy has and that a list must allow; Istio's own list does.
-const SUITES: [&str; 4] = [
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-];
-
-fn versions(mut params: tls::TlsParameters) -> Lower<Versions> {
+fn versions(mut params: tls::TlsParameters) -> Lower<(Versions, Vec<Arc<str>>)> {
     use tls::tls_parameters::TlsProtocol as P;
     let (min, max) = (params.tls_minimum_protocol_version(), params.tls_maximum_protocol_version());
     params.tls_minimum_protocol_version = 0;
@@ -140,11 +140,10 @@ fn versions(mut params: tls::TlsParameters) -> Lower<Versions> {
             return refuse("tls_maximum_protocol_version", "TLS before 1.2 is not supported");
         }
     };
-    let suites = std::mem::take(&mut params.cipher_suites);
-    if let (false, Some(lacking)) =
-        (suites.is_empty(), SUITES.iter().find(|one| !suites.iter().any(|s| s == *one)))
-    {
-        return refuse("cipher_suites", format!("cannot be narrowed: {lacking} must be in the list"));
+    let suites: Vec<_> = std::mem::take(&mut params.cipher_suites).into_iter().map(text).collect();
+    let known = |name: &Arc<str>| SUITES.iter().any(|(known, _)| **name == **known);
+    if !suites.is_empty() && !suites.iter().any(known) && min < 13 {
+        return refuse("cipher_suites", "none of these is supported");
     }
     let curves = std::mem::take(&mut params.ecdh_curves);
     if let Some(curve) =
@@ -156,7 +155,7 @@ fn versions(mut params: tls::TlsParameters) -> Lower<Versions> {
     if min > max {
         return refuse("tls_minimum_protocol_version", "is above the maximum");
     }
-    Ok(Versions { min, max })
+    Ok((Versions { min, max }, suites))
 }
 
 /// Certificate and key that stand in the message or in files.
@@ -214,9 +213,37 @@ pub(super) fn validation(mut context: tls::CertificateValidationContext) -> Lowe
     }
     let system = context.system_root_certs.take().is_some();
     let roots = context.trusted_ca.take().map(roots).transpose().at("trusted_ca")?;
-    let crl = context.crl.take().map(super::read::inline).transpose().at("crl")?.map(Into::into);
+    let spki =
+        pins(std::mem::take(&mut context.verify_certificate_spki), "verify_certificate_spki", &base64_pin)?;
+    let hashes =
+        pins(std::mem::take(&mut context.verify_certificate_hash), "verify_certificate_hash", &hex_pin)?;
     done(&context)?;
-    Ok(Validation { roots, system, sans, accept_untrusted, crl })
+    Ok(Validation { roots, system, sans, accept_untrusted, spki, hashes, ..Validation::default() })
+}
+
+fn pins(list: Vec<String>, field: &str, read: &dyn Fn(&str) -> Option<[u8; 32]>) -> Lower<Vec<[u8; 32]>> {
+    let one = |(index, pin): (usize, String)| {
+        read(&pin).ok_or_else(|| Refusal::new("not the SHA-256 that it should be")).item(field, index)
+    };
+    list.into_iter().enumerate().map(one).collect()
+}
+
+fn base64_pin(pin: &str) -> Option<[u8; 32]> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(pin).ok()?.try_into().ok()
+}
+
+/// Hexadecimal, with or without colons.
+fn hex_pin(pin: &str) -> Option<[u8; 32]> {
+    let digits: String = pin.chars().filter(|c| *c != ':').collect();
+    let mut bytes = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 fn roots(source: core::DataSource) -> Lower<SecretSource> {

@@ -136,7 +136,12 @@ impl H2Options {
 impl Default for H2Options {
     /// As Envoy 1.40 without `http2_protocol_options`: 1024 streams, 16 MiB and 24 MiB of window.
     fn default() -> Self {
-        H2Options { max_concurrent_streams: 1024, stream_window: 16 << 20, connection_window: 24 << 20, ping: None }
+        H2Options {
+            max_concurrent_streams: 1024,
+            stream_window: 16 << 20,
+            connection_window: 24 << 20,
+            ping: None,
+        }
     }
 }
 

@@ -29,8 +29,6 @@ pub struct Listener {
     pub direction: Direction,
     /// Listener filters, in the closed set that we know.
     pub inspect: Inspect,
-    /// Destination ports at which the TLS and the HTTP inspector do not look (`filter_disabled`).
-    pub inspect_not: PortsNotInspected,
     /// How long listener filters may wait for bytes; zero: for ever. Default 15 s (`listener_filters_timeout`).
     pub inspect_timeout: Duration,
     /// After that time go on with what is known instead of closing (`continue_on_listener_filters_timeout`).
@@ -42,25 +40,6 @@ pub struct Listener {
     pub access_logs: Vec<Arc<AccessLog>>,
     /// Hash of the resource version; equal means the same bytes.
     pub version: Arc<str>,
-}
-
-/// Port ranges, the end not included.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct PortsNotInspected {
-    pub tls: Vec<(u16, u16)>,
-    pub http: Vec<(u16, u16)>,
-}
-
-impl Listener {
-    /// What is looked at in a connection to this port: some ports are served first by the server.
-    pub fn inspect_at(&self, port: u16) -> Inspect {
-        let off = |ranges: &[(u16, u16)]| ranges.iter().any(|(from, to)| (*from..*to).contains(&port));
-        Inspect {
-            tls: self.inspect.tls && !off(&self.inspect_not.tls),
-            http: self.inspect.http && !off(&self.inspect_not.http),
-            ..self.inspect
-        }
-    }
 }
 
 /// The listener filters that are switched on.

@@ -226,13 +226,8 @@ impl Arrival {
     /// Reads until the listener's questions are answered.
     async fn look(&mut self, listener: &Listener) -> Result<(), Refused> {
         let mut seen = self.unseen();
-<<<<<<< HEAD
         let port = self.destination.port();
         if listener.inspect.tls_at(port) {
-=======
-        let inspect = listener.inspect_at(self.destination.port());
-        if inspect.tls {
->>>>>>> be17f3a (wip fields)
             loop {
                 match sniff::tls(&self.read) {
                     Sniffed::Yes(hello) => {
@@ -246,11 +241,7 @@ impl Arrival {
                 }
             }
         }
-<<<<<<< HEAD
         if listener.inspect.http_at(port) && !seen.tls {
-=======
-        if inspect.http && !seen.tls {
->>>>>>> be17f3a (wip fields)
             loop {
                 match sniff::http(&self.read) {
                     Sniffed::Yes(version) => {

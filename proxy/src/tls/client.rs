@@ -173,7 +173,7 @@ impl ServerCertVerifier for ByChain {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
@@ -183,6 +183,17 @@ impl ServerCertVerifier for ByChain {
             let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).cloned().collect();
             verify::check_chain(&chain, &roots.anchors, now, webpki::KeyUsage::server_auth())
                 .map_err(reason)?;
+        }
+        if let Some(validation) = &self.validation {
+            verify::check_pins(leaf, &validation.spki, &validation.hashes).map_err(reason)?;
+            if validation.match_sni {
+                let subject =
+                    webpki::EndEntityCert::try_from(leaf).map_err(|e| reason(format!("certificate: {e}")))?;
+                let fits = subject.verify_is_valid_for_subject_name(name);
+                fits.map_err(|e| {
+                    reason(format!("CERTIFICATE_VERIFY_FAILED: not for {}: {e}", name.to_str()))
+                })?;
+            }
         }
         if let Some(validation) = self.validation.as_ref().filter(|v| !v.sans.is_empty()) {
             let names = verify::Names::of(leaf).map_err(reason)?;

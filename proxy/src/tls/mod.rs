@@ -17,7 +17,7 @@ mod tests;
 
 pub use client::{ClientStream, Overrides, connect, control_plane};
 pub use facts::serial;
-pub use provider::{install, provider};
+pub use provider::{SUITES, install, provider};
 pub use secrets::{KeyMaterial, Roots, Secret, SecretError, Secrets};
 pub use server::{ServerStream, accept};
 pub use settings::*;

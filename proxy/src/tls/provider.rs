@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
@@ -13,6 +14,29 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 /// The provider, shared.
 pub fn provider() -> Arc<CryptoProvider> {
     PROVIDER.clone()
+}
+
+/// The suites of TLS 1.2 that this provider has, by OpenSSL's names.
+pub const SUITES: [(&str, CipherSuite); 6] = [
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-RSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-RSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-ECDSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+    ("ECDHE-RSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+];
+
+/// The provider with only these suites of TLS 1.2, which is all that such lists are about; an empty list: all.
+pub(super) fn with_suites(names: &[Arc<str>]) -> Arc<CryptoProvider> {
+    if names.is_empty() {
+        return provider();
+    }
+    let listed = |suite: CipherSuite| {
+        SUITES.iter().any(|(name, known)| *known == suite && names.iter().any(|listed| **listed == **name))
+    };
+    let mut narrowed = (*provider()).clone();
+    narrowed.cipher_suites.retain(|suite| suite.tls13().is_some() || listed(suite.suite()));
+    Arc::new(narrowed)
 }
 
 /// Makes it the process default; a second call changes nothing.

@@ -98,7 +98,7 @@ fn prepare(secrets: &Secrets, tls: &ServerTls, alpn: bool) -> Result<Prepared, T
         return Err(TlsError::Settings("the chain names no certificate".into()));
     }
     let principal = keys.first().and_then(|key| key.principal.clone());
-    let builder = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(super::provider::with_suites(&tls.suites))
         .with_protocol_versions(versions(tls.versions))
         .map_err(|e| TlsError::Settings(e.to_string()))?;
     let builder = match (&tls.validation, tls.require_client) {
@@ -209,6 +209,9 @@ impl ClientCertVerifier for ByChain {
             let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).cloned().collect();
             verify::check_chain(&chain, &roots.anchors, now, webpki::KeyUsage::client_auth())
                 .map_err(reason)?;
+        }
+        if let Some(validation) = &self.validation {
+            verify::check_pins(leaf, &validation.spki, &validation.hashes).map_err(reason)?;
         }
         if let Some(validation) = self.validation.as_ref().filter(|v| !v.sans.is_empty()) {
             let names = verify::Names::of(leaf).map_err(reason)?;

@@ -15,6 +15,8 @@ pub struct ServerTls {
     pub require_client: bool,
     pub alpn: Vec<Arc<str>>,
     pub versions: Versions,
+    /// Suites of TLS 1.2 that are allowed, by OpenSSL's names; empty: all.
+    pub suites: Vec<Arc<str>>,
 }
 
 /// TLS towards upstreams (`UpstreamTlsContext`).
@@ -49,7 +51,7 @@ pub enum SecretSource {
 }
 
 /// How the other side's certificate is checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Validation {
     /// `None`: trust nothing given; with `system` the system roots.
     pub roots: Option<SecretSource>,
@@ -59,6 +61,12 @@ pub struct Validation {
     /// `trust_chain_verification: ACCEPT_UNTRUSTED`
     pub accept_untrusted: bool,
     pub crl: Option<Arc<[u8]>>,
+    /// SHA-256 of the leaf's public key (`verify_certificate_spki`); any of these and of `hashes` will do.
+    pub spki: Vec<[u8; 32]>,
+    /// SHA-256 of the leaf (`verify_certificate_hash`).
+    pub hashes: Vec<[u8; 32]>,
+    /// The certificate must be for the name that was asked for (`auto_san_validation`); upstreams only.
+    pub match_sni: bool,
 }
 
 /// One SAN condition (`match_typed_subject_alt_names`).

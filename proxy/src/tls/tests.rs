@@ -70,7 +70,7 @@ fn validation(prefixes: &[&str]) -> Option<Validation> {
         system: false,
         sans: prefixes.iter().map(san).collect(),
         accept_untrusted: false,
-        crl: None,
+        ..Default::default()
     })
 }
 
@@ -84,6 +84,7 @@ fn server(alpn: &[&str], sans: &[&str]) -> Arc<ServerTls> {
         validation: validation(sans),
         require_client: true,
         alpn: names(alpn),
+        suites: Vec::new(),
         versions: Versions { min: 12, max: 13 },
     })
 }

@@ -91,6 +91,23 @@ pub fn check_chain(
     }
 }
 
+/// The leaf is one of those that are pinned, if any are.
+pub(super) fn check_pins(leaf: &CertificateDer<'_>, spki: &[[u8; 32]], hashes: &[[u8; 32]]) -> Result<(), String> {
+    if spki.is_empty() && hashes.is_empty() {
+        return Ok(());
+    }
+    let digest = |bytes: &[u8]| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let holds = |list: &[[u8; 32]], bytes: &[u8]| {
+        let found = digest(bytes);
+        list.iter().any(|one| one.as_slice() == found.as_ref())
+    };
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|e| format!("certificate: {e}"))?;
+    match holds(hashes, leaf) || holds(spki, parsed.public_key().raw) {
+        true => Ok(()),
+        false => Err("CERTIFICATE_VERIFY_FAILED: the certificate is none of those that are pinned".into()),
+    }
+}
+
 /// Any condition matches any name of its kind; no conditions: all names are good.
 pub fn check_names(names: &Names, conditions: &[SanMatch]) -> Result<(), String> {
     if conditions.is_empty() || conditions.iter().any(|condition| fits(names, condition)) {

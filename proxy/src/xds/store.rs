@@ -302,7 +302,16 @@ impl Store {
     }
 
     fn put_cluster(&mut self, part: ClusterPart) {
-        let ClusterPart { name, mut settings, limits, retry_budget, outliers, inline, connection_key, version } = part;
+        let ClusterPart {
+            name,
+            mut settings,
+            limits,
+            retry_budget,
+            outliers,
+            inline,
+            connection_key,
+            version,
+        } = part;
         let old = self.parts.clusters.get(&name).cloned();
         let alike = self.keys.get(&name) == Some(&connection_key);
         if let (Some(old), true) = (&old, alike) {

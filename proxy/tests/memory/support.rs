@@ -343,7 +343,6 @@ pub fn served_stream(stream: Stream, app: App, drain: base::drain::Watch) -> Ser
         bind: true,
         hand_over: false,
         direction: Direction::Outbound,
-        inspect_not: Default::default(),
         inspect: Inspect::default(),
         inspect_timeout: Duration::ZERO,
         inspect_continue: false,

@@ -51,7 +51,7 @@ fn validation() -> Option<Validation> {
         system: false,
         sans: Vec::new(),
         accept_untrusted: false,
-        crl: None,
+        ..Default::default()
     })
 }
 
@@ -76,6 +76,7 @@ fn server_tls(alpn: &[&str]) -> Arc<ServerTls> {
         validation: validation(),
         require_client: true,
         alpn: words(alpn),
+        suites: Vec::new(),
         versions: Versions { min: 13, max: 13 },
     })
 }

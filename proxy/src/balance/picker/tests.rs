@@ -136,11 +136,13 @@ fn a_new_set_is_seen() {
 fn new_endpoints_start_slowly() {
     let (old, new) = (endpoint(1, 1, true), endpoint(2, 1, true));
     let mut cluster = cluster(Balance::RoundRobin, vec![vec![group(1, &[old, new.clone()])]], false);
-    let slow = crate::config::SlowStart { window: std::time::Duration::from_secs(100), aggression: 1.0, least: 0.1 };
+    let slow =
+        crate::config::SlowStart { window: std::time::Duration::from_secs(100), aggression: 1.0, least: 0.1 };
     cluster.settings.slow_start = Some(slow);
     let mut picker = Picker::new(Dice::new(1));
     let mut share = |now: u64| {
-        let picks = (0..1000).filter(|_| last_byte(&picker.pick(&cluster, &Hint::default(), now).expect("one")) == 2);
+        let picks =
+            (0..1000).filter(|_| last_byte(&picker.pick(&cluster, &Hint::default(), now).expect("one")) == 2);
         picks.count()
     };
     assert!(share(1).abs_diff(500) < 3, "all new: all alike");
