@@ -19,6 +19,9 @@ use crate::settings::Settings;
 use crate::tls::Secrets;
 use crate::xds::{Status, Store};
 
+/// What a cluster or listener refers to is not waited for any longer than this (Envoy's `initial_fetch_timeout`).
+const FETCH_LIMIT: Duration = Duration::from_secs(15);
+
 /// One running proxy.
 pub struct Process {
     pub settings: Settings,
@@ -92,7 +95,8 @@ impl Process {
         let mut missing = Vec::new();
         if let Some(session) = &self.session {
             let status = session.load();
-            if !status.warm {
+            let late = status.basics.is_some_and(|at| at.elapsed().is_ok_and(|waited| waited > FETCH_LIMIT));
+            if !status.warm && !late {
                 let failed =
                     status.last_error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
                 let what = if status.received.is_empty() {

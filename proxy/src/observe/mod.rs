@@ -12,6 +12,7 @@ mod export;
 mod facts;
 mod flags;
 mod format;
+mod handle;
 pub mod labels;
 mod operator;
 mod peer;

@@ -26,6 +26,8 @@ pub struct Own {
     pub service: Arc<str>,
     pub mesh_id: Arc<str>,
     pub version: Arc<str>,
+    /// Not beside a workload.
+    pub gateway: bool,
 }
 
 impl Own {
@@ -38,6 +40,7 @@ impl Own {
             service: node.cluster.as_str().into(),
             mesh_id: node.metadata.mesh_id.as_str().into(),
             version: node.metadata.istio_version.as_str().into(),
+            gateway: node.id.role != wire::node::Role::Sidecar,
         }
     }
 }

@@ -234,7 +234,7 @@ mod tests {
         let series = store.request("reporter=\"source\",request_protocol=\"http\"");
         series.requests.add(3);
         series.duration.record(7);
-        store.cluster("outbound|80||a").codes.lock().insert(503, 2);
+        store.cluster("outbound|80||a").code(503).add(2);
         let text = prometheus(&samples(&registry.totals()));
         for line in [
             "# TYPE istio_requests_total counter",

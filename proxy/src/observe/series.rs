@@ -128,8 +128,15 @@ pub struct ClusterSeries {
     pub requests: Counter,
     pub retries: Counter,
     pub timeouts: Counter,
-    pub codes: Mutex<BTreeMap<u16, u64>>,
+    codes: Mutex<BTreeMap<u16, Arc<Counter>>>,
     pub time: Histogram,
+}
+
+impl ClusterSeries {
+    /// The counter of one status; 0 (no response) is counted and never shown.
+    pub fn code(&self, status: u16) -> Arc<Counter> {
+        self.codes.lock().entry(status).or_default().clone()
+    }
 }
 
 /// Envoy's request counters of one connection manager.
@@ -298,7 +305,7 @@ impl Registry {
                 for counter in [&series.requests, &series.retries, &series.timeouts] {
                     counter.reset();
                 }
-                series.codes.lock().clear();
+                series.codes.lock().values().for_each(|count| count.reset());
                 series.time.reset();
             }
             for series in store.http.lock().values() {
@@ -316,8 +323,8 @@ fn add_clusters(store: &Store, totals: &mut Totals) {
         total.requests += series.requests.get();
         total.retries += series.retries.get();
         total.timeouts += series.timeouts.get();
-        for (code, count) in series.codes.lock().iter() {
-            *total.codes.entry(*code).or_default() += count;
+        for (code, count) in series.codes.lock().iter().filter(|(code, _)| **code != 0) {
+            *total.codes.entry(*code).or_default() += count.get();
         }
         series.time.add_to(&mut total.time);
     }
@@ -345,7 +352,7 @@ mod tests {
         let (a, b) = (registry.store(), registry.store());
         a.request("x").requests.add(2);
         b.request("x").requests.add(3);
-        b.cluster("c").codes.lock().insert(200, 1);
+        b.cluster("c").code(200).add(1);
         assert_eq!(registry.totals().requests["x"].requests, 5);
         assert_eq!(registry.totals().clusters["c"].codes[&200], 1);
         registry.reset();

@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::access_log::{self, Sinks};
+use super::handle::{CatchAll, Handle, Handles, Held, Key};
 use super::labels::{Labels, Reporter};
 use super::peer::{Own, Peers};
-use super::series::{ClusterSeries, HttpSeries, RequestSeries, Store, TcpSeries};
+use super::series::{RequestSeries, Store, TcpSeries};
 use super::subject::Subject;
 use super::{Facts, Peer, TcpFacts, TlsFacts, flags, span};
-use crate::config::{AccessLog, Cluster, Endpoint, HttpChain, Listener, ServiceIdentity, TcpChain};
+use crate::config::{AccessLog, Endpoint, HttpChain, Listener, TcpChain};
 use crate::fail::Failure;
 use crate::filter::Filter;
 use crate::listen::Refusals;
@@ -28,8 +29,6 @@ use crate::worker::{Moment, Observer};
 const BATCH: usize = 32 * 1024;
 /// Others wait this long for company.
 const LINGER: Duration = Duration::from_millis(20);
-/// Handles remembered; at this many the cache starts anew (the series themselves stay).
-const HANDLES: usize = 8192;
 
 /// A span on its way to a collector.
 #[derive(Debug)]
@@ -49,37 +48,6 @@ pub struct Ends {
     pub spans: mpsc::Sender<Exported>,
 }
 
-/// What makes two requests count in different series. Pointers stand for what the value keeps alive.
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    reporter: Reporter,
-    grpc: bool,
-    status: u16,
-    grpc_status: Option<u16>,
-    flags: u32,
-    peer: usize,
-    service: usize,
-    cluster: usize,
-    rule: usize,
-    own_principal: Option<Arc<str>>,
-    peer_principal: Option<Arc<str>>,
-    /// Only where no service is known.
-    authority: Option<Arc<str>>,
-}
-
-struct Handle {
-    series: Arc<RequestSeries>,
-    _held: Held,
-}
-
-/// What the pointers of a key point to: kept alive, so that an address means one thing.
-struct Held {
-    _peer: Option<Arc<Peer>>,
-    _service: Option<Arc<ServiceIdentity>>,
-    _cluster: Option<Arc<str>>,
-    _rule: Option<Arc<crate::config::Rule>>,
-}
-
 /// A TCP connection that was reported as open.
 struct Flow {
     series: Arc<TcpSeries>,
@@ -92,9 +60,7 @@ pub struct Shard {
     ends: Ends,
     store: Arc<Store>,
     peers: Peers,
-    handles: RefCell<HashMap<Key, Handle>>,
-    clusters: RefCell<HashMap<Arc<str>, Arc<ClusterSeries>>>,
-    managers: RefCell<HashMap<Arc<str>, Arc<HttpSeries>>>,
+    handles: RefCell<Handles>,
     flows: RefCell<HashMap<u64, Flow>>,
     lines: RefCell<Vec<(Arc<str>, String)>>,
     written: Notify,
@@ -108,8 +74,6 @@ impl Shard {
             store,
             peers: Peers::default(),
             handles: RefCell::default(),
-            clusters: RefCell::default(),
-            managers: RefCell::default(),
             flows: RefCell::default(),
             lines: RefCell::default(),
             written: Notify::new(),
@@ -170,7 +134,7 @@ impl Shard {
         }
     }
 
-    fn count(&self, facts: &Facts) {
+    fn count(&self, chain: &HttpChain, facts: &Facts) {
         let reporter = Reporter::of(facts.conn.direction);
         let downstream = facts.downstream_peer.as_ref();
         let peer = self.peer(reporter, downstream, facts.upstream_peer.as_ref(), facts.endpoint.as_ref());
@@ -178,99 +142,78 @@ impl Shard {
             Reporter::Destination => facts.conn.tls.as_ref(),
             Reporter::Source => facts.upstream_tls.as_deref(),
         };
-        let service = facts.cluster.as_ref().and_then(|cluster| cluster.settings.service.clone());
-        let cluster = facts.cluster.as_ref().map(|cluster| cluster.name.clone());
+        let service = facts.cluster.as_ref().and_then(|cluster| cluster.settings.service.as_ref());
+        let cluster = facts.cluster.as_ref().map(|cluster| &cluster.name);
         let principal = |pick: fn(&TlsFacts) -> &Option<Arc<str>>| tls.and_then(|tls| pick(tls).clone());
         let key = Key {
             reporter,
             grpc: facts.grpc,
+            standard: chain.filters.iter().any(|filter| matches!(filter, Filter::Stats { .. })),
+            catch_all: match facts.rule.as_ref().map(|rule| &*rule.name) {
+                Some("block_all") => CatchAll::Block,
+                Some("allow_any") => CatchAll::Allow,
+                _ => CatchAll::No,
+            },
             status: facts.status,
             grpc_status: facts.grpc_status,
             flags: flags::bits(&facts.failures),
-            peer: address(peer.as_ref()),
-            service: address(service.as_ref()),
-            cluster: address(cluster.as_ref()),
-            rule: address(facts.rule.as_ref()),
+            pointers: [
+                address(Some(&chain.stat_prefix)),
+                address(peer.as_ref()),
+                address(service),
+                address(cluster),
+            ],
             own_principal: principal(|tls| &tls.local_principal),
             peer_principal: principal(|tls| &tls.peer_principal),
-            authority: service.is_none().then(|| facts.authority.clone()),
+            authority: (service.is_none() && self.by_authority(reporter)).then(|| facts.authority.clone()),
         };
         let mut handles = self.handles.borrow_mut();
-        if handles.len() >= HANDLES {
-            handles.clear();
-        }
-        let handle = handles.entry(key).or_insert_with(|| {
-            let labels = Labels {
-                own: &self.ends.own.peer,
-                reporter,
-                peer: peer.as_deref(),
-                tls,
-                cluster: facts.cluster.as_deref(),
-                cluster_name: None,
-                route: facts.rule.as_ref().map(|rule| &*rule.name).unwrap_or_default(),
-                authority: &facts.authority,
-                protocol: if facts.grpc { "grpc" } else { "http" },
-                http: Some((facts.status, facts.grpc_status.filter(|_| facts.grpc))),
-                failures: &facts.failures,
-            };
-            let series = self.store.request(&labels.render());
-            Handle {
-                series,
-                _held: Held {
-                    _peer: peer.clone(),
-                    _service: service.clone(),
-                    _cluster: cluster.clone(),
-                    _rule: facts.rule.clone(),
-                },
-            }
+        let standard = key.standard;
+        let handle = handles.get(key, || Handle {
+            standard: standard.then(|| self.request_series(reporter, peer.as_deref(), tls, facts)),
+            cluster: cluster.map(|name| {
+                let series = self.store.cluster(name);
+                let code = series.code(facts.status);
+                (series, code)
+            }),
+            manager: self.store.http(&chain.stat_prefix),
+            _held: Held {
+                _prefix: chain.stat_prefix.clone(),
+                _peer: peer.clone(),
+                _service: service.cloned(),
+                _cluster: cluster.cloned(),
+            },
         });
-        let series = &handle.series;
-        series.requests.add(1);
-        if let Some(ended) = facts.ended {
-            series.duration.record(millis(ended));
-        }
-        series.request_bytes.record(facts.bytes_received + facts.request_head_bytes);
-        series.response_bytes.record(facts.bytes_sent + facts.response_head_bytes);
-        if facts.grpc {
-            series.request_messages.add(facts.request_messages);
-            series.response_messages.add(facts.response_messages);
-        }
+        add(handle, facts);
     }
 
-    fn count_cluster(&self, cluster: &Cluster, facts: &Facts) {
-        let mut known = self.clusters.borrow_mut();
-        let series = match known.get(&cluster.name) {
-            Some(series) => series,
-            None => known.entry(cluster.name.clone()).or_insert_with(|| self.store.cluster(&cluster.name)),
-        };
-        series.requests.add(u64::from(facts.attempts.max(1)));
-        series.retries.add(u64::from(facts.attempts.saturating_sub(1)));
-        if facts.failures.contains(&Failure::UpstreamTimeout) {
-            series.timeouts.add(1);
-        }
-        if facts.status != 0 {
-            *series.codes.lock().entry(facts.status).or_default() += 1;
-        }
-        if let (Some(started), Some(head)) = (facts.upstream_started, facts.upstream_head) {
-            series.time.record(millis(head.saturating_duration_since(started)));
-        }
+    /// Whether the Host header may name the destination: only where our own workload chose it. Elsewhere anybody could
+    /// make as many series as they like.
+    fn by_authority(&self, reporter: Reporter) -> bool {
+        reporter == Reporter::Source && !self.ends.own.gateway
     }
 
-    fn count_manager(&self, chain: &HttpChain, facts: &Facts) {
-        let mut known = self.managers.borrow_mut();
-        let series = match known.get(&chain.stat_prefix) {
-            Some(series) => series,
-            None => {
-                known.entry(chain.stat_prefix.clone()).or_insert_with(|| self.store.http(&chain.stat_prefix))
-            }
+    fn request_series(
+        &self,
+        reporter: Reporter,
+        peer: Option<&Peer>,
+        tls: Option<&TlsFacts>,
+        facts: &Facts,
+    ) -> Arc<RequestSeries> {
+        let labels = Labels {
+            own: &self.ends.own.peer,
+            reporter,
+            peer,
+            tls,
+            cluster: facts.cluster.as_deref(),
+            cluster_name: None,
+            route: facts.rule.as_ref().map(|rule| &*rule.name).unwrap_or_default(),
+            authority: if self.by_authority(reporter) { &facts.authority } else { "" },
+            protocol: if facts.grpc { "grpc" } else { "http" },
+            http: Some((facts.status, facts.grpc_status.filter(|_| facts.grpc))),
+            failures: &facts.failures,
         };
-        series.requests.add(1);
-        if let Some(class) = series.classes.get(usize::from(facts.status / 100)) {
-            class.add(1);
-        }
-        if let Some(ended) = facts.ended {
-            series.time.record(millis(ended));
-        }
+        self.store.request(&labels.render())
     }
 
     fn tcp_series(&self, facts: &TcpFacts) -> Arc<TcpSeries> {
@@ -318,6 +261,42 @@ impl Shard {
     }
 }
 
+/// One request into its series.
+fn add(handle: &Handle, facts: &Facts) {
+    let ended = facts.ended.map(millis);
+    if let Some(series) = &handle.standard {
+        series.requests.add(1);
+        if let Some(ended) = ended {
+            series.duration.record(ended);
+        }
+        series.request_bytes.record(facts.bytes_received + facts.request_head_bytes);
+        series.response_bytes.record(facts.bytes_sent + facts.response_head_bytes);
+        if facts.grpc {
+            series.request_messages.add(facts.request_messages);
+            series.response_messages.add(facts.response_messages);
+        }
+    }
+    if let Some((series, code)) = &handle.cluster {
+        series.requests.add(u64::from(facts.attempts.max(1)));
+        series.retries.add(u64::from(facts.attempts.saturating_sub(1)));
+        if facts.failures.contains(&Failure::UpstreamTimeout) {
+            series.timeouts.add(1);
+        }
+        code.add(1);
+        if let (Some(started), Some(head)) = (facts.upstream_started, facts.upstream_head) {
+            series.time.record(millis(head.saturating_duration_since(started)));
+        }
+    }
+    let series = &handle.manager;
+    series.requests.add(1);
+    if let Some(class) = series.classes.get(usize::from(facts.status / 100)) {
+        class.add(1);
+    }
+    if let Some(ended) = ended {
+        series.time.record(ended);
+    }
+}
+
 /// The peer said that it will introduce itself and has not yet.
 fn peer_pending(facts: &TcpFacts) -> bool {
     let exchanges =
@@ -333,13 +312,7 @@ fn peer_pending(facts: &TcpFacts) -> bool {
 
 impl Observer for Shard {
     fn request(&self, chain: &HttpChain, facts: &Facts) {
-        if chain.filters.iter().any(|filter| matches!(filter, Filter::Stats { .. })) {
-            self.count(facts);
-        }
-        if let Some(cluster) = &facts.cluster {
-            self.count_cluster(cluster, facts);
-        }
-        self.count_manager(chain, facts);
+        self.count(chain, facts);
         self.log(&chain.access_logs, &Subject::Http(facts), &facts.failures);
         if let Some(tracing) = &chain.tracing
             && let Some(span) = span::span(&self.ends.own, tracing, facts)

@@ -178,3 +178,57 @@ fn a_span_says_who_and_what() {
     unsampled.trace = None;
     assert!(super::span::span(&own, &tracing, &unsampled).is_none());
 }
+
+#[test]
+fn a_request_is_counted_once_everywhere() {
+    use crate::worker::Observer;
+    let registry = Registry::default();
+    let (spans, _received) = tokio::sync::mpsc::channel(1);
+    let own = Own { gateway: true, ..Own::default() };
+    let ends = Ends { own: Arc::new(own), sinks: Sinks::default(), spans };
+    let shard = Shard::new(ends, registry.store());
+    let chain = chain("web", true);
+    for authority in ["a", "b"] {
+        let mut facts = facts();
+        facts.authority = authority.into();
+        shard.request(&chain, &facts);
+    }
+    let mut failed = facts();
+    failed.status = 503;
+    failed.failures = vec![Failure::NoHealthyUpstream];
+    shard.request(&chain, &failed);
+    shard.request(&self::chain("quiet", false), &facts());
+    let totals = registry.totals();
+    // The Host header of strangers makes no series of its own.
+    let counts: Vec<u64> = totals.requests.values().map(|total| total.requests).collect();
+    assert_eq!(counts.len(), 2, "{:?}", totals.requests.keys());
+    assert_eq!(counts.iter().sum::<u64>(), 3);
+    let good = totals.requests.iter().find(|(labels, _)| labels.contains("response_code=\"200\"")).unwrap().1;
+    assert_eq!((good.duration.sum, good.request_bytes.sum, good.response_bytes.sum), (10, 200, 184));
+    assert_eq!((totals.http["web"].requests, totals.http["web"].classes[5]), (3, 1));
+    assert_eq!(totals.http["quiet"].requests, 1);
+}
+
+fn chain(prefix: &str, stats: bool) -> crate::config::HttpChain {
+    let boot = r#"{static_resources: {listeners: [{name: l, address: {socket_address: {address: 127.0.0.1, port_value: 1}},
+        filter_chains: [{filters: [{name: h, typed_config: {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix: PREFIX, route_config: {}, http_filters: [STATS{name: r, typed_config: {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}]}]}]}}"#;
+    let filter = r#"{name: istio.stats, typed_config: {"@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
+        type_url: "type.googleapis.com/stats.PluginConfig", value: {}}},"#;
+    let text = boot.replace("PREFIX", prefix).replace("STATS", if stats { filter } else { "" });
+    let live = base::Live::new(crate::config::Config::default());
+    let mut store = crate::xds::Store::new(live.clone(), Arc::default());
+    let changed = store.apply_fixed(crate::xds::boot(&text, "").unwrap().batch);
+    assert!(changed.rejects.is_empty(), "{:?}", changed.rejects);
+    drop(store);
+    let listener = live.load().listeners["l"].clone();
+    live.set(crate::config::Config::default());
+    let listener = Arc::into_inner(listener).unwrap();
+    let chain = Arc::into_inner(listener.chains.into_iter().next().unwrap()).unwrap();
+    match chain.app {
+        crate::config::App::Http(http) => Arc::into_inner(http).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}

@@ -54,8 +54,12 @@ pub struct Status {
     pub connected: bool,
     /// Kinds of which an answer has come.
     pub received: BTreeSet<Kind>,
+    /// When clusters and listeners had both come.
+    pub basics: Option<SystemTime>,
     /// Everything that is followed, and everything it refers to, has come at least once.
     pub warm: bool,
+    /// Names that were asked for and do not exist.
+    pub absent: BTreeSet<(Kind, Arc<str>)>,
     pub streams: u64,
     pub responses: u64,
     pub rejects: u64,
@@ -256,7 +260,7 @@ async fn pump(
             Err(error) => return Ended::Failed(format!("{:?}: {}", error.code(), error.message())),
         };
         attempts.succeeded();
-        let (changed, warm) = apply(store, &accepted, plan, status);
+        let changed = apply(store, &accepted, plan, status);
         session.settle(&accepted, &changed.rejects);
         if changed.wanted {
             let wanted = store.lock().wanted();
@@ -267,32 +271,34 @@ async fn pump(
         let rejects = u64::try_from(changed.rejects.len()).unwrap_or(u64::MAX);
         tracing::debug!(kind = kind.short(), rejects, "configuration received");
         note(status, |status| {
-            status.received.insert(kind);
             status.responses += 1;
             status.rejects += rejects;
-            status.warm |= warm;
             status.last_error = None;
             status.last_update = Some(SystemTime::now());
         });
     }
 }
 
-/// Puts a response in force; also, whether everything has come now.
-fn apply(
-    store: &Mutex<Store>,
-    accepted: &Accepted,
-    plan: &Plan,
-    status: &base::Live<Status>,
-) -> (Changed, bool) {
-    let known = status.load();
+/// Puts a response in force, and notes whether everything has come now.
+fn apply(store: &Mutex<Store>, accepted: &Accepted, plan: &Plan, status: &base::Live<Status>) -> Changed {
+    let batch = accepted.batch();
+    let mut now = Status::clone(&status.load());
+    now.received.insert(accepted.kind());
+    batch.added.iter().for_each(|resource| drop(now.absent.remove(&(resource.kind, resource.name.clone()))));
+    now.absent.extend(batch.removed.iter().cloned());
     let mut store = store.lock();
-    let changed = store.apply(accepted.batch());
-    let has = |kind: Kind| kind == accepted.kind() || known.received.contains(&kind);
-    let basics =
-        [Kind::Cluster, Kind::Listener].into_iter().filter(|kind| plan.follow.contains(kind)).all(has);
+    let changed = store.apply(batch);
+    let has = |kind: &Kind| !plan.follow.contains(kind) || now.received.contains(kind);
+    let basics = has(&Kind::Cluster) && has(&Kind::Listener);
+    if basics && now.basics.is_none() {
+        now.basics = Some(SystemTime::now());
+    }
     // A secret may take for ever (nobody made it yet) and fails in its own chain only.
-    let warm = known.warm || (basics && store.missing().iter().all(|(kind, _)| *kind == Kind::Secret));
-    (changed, warm)
+    let settled = |key: &(Kind, Arc<str>)| key.0 == Kind::Secret || now.absent.contains(key);
+    now.warm = now.warm || (basics && store.missing().iter().all(settled));
+    drop(store);
+    status.set(now);
+    changed
 }
 
 /// Has a certificate, or needs none.
