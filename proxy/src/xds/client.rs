@@ -284,7 +284,7 @@ fn apply(store: &Mutex<Store>, accepted: &Accepted, plan: &Plan, status: &base::
     let batch = accepted.batch();
     let mut now = Status::clone(&status.load());
     now.received.insert(accepted.kind());
-    batch.added.iter().for_each(|resource| drop(now.absent.remove(&(resource.kind, resource.name.clone()))));
+    now.absent.retain(|(kind, name)| !batch.added.iter().any(|new| new.kind == *kind && new.name == *name));
     now.absent.extend(batch.removed.iter().cloned());
     let mut store = store.lock();
     let changed = store.apply(batch);
