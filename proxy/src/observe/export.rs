@@ -121,3 +121,45 @@ where
         _ = connection => exchange.await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn spans_are_posted_together() {
+        let collector = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = collector.local_addr().unwrap().port();
+        let boot = format!(
+            "{{static_resources: {{clusters: [{{name: zipkin, type: STATIC, load_assignment: {{cluster_name: zipkin, \
+             endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, \
+             port_value: {port}}}}}}}}}]}}]}}}}]}}}}"
+        );
+        let config = base::Live::new(Config::default());
+        let mut store = crate::xds::Store::new(config.clone(), Arc::default());
+        assert!(store.apply_fixed(crate::xds::boot(&boot, "").unwrap().batch).rejects.is_empty());
+        let (spans, received) = mpsc::channel(8);
+        for name in ["a", "b"] {
+            let span = serde_json::json!({ "name": name });
+            let (cluster, path, host) = ("zipkin".into(), "/api/v2/spans".into(), "".into());
+            spans.send(Exported { cluster, path, host, span }).await.unwrap();
+        }
+        // With the last sender gone the exporter sends what it has and ends.
+        drop(spans);
+        let serve = async {
+            let (mut stream, _) = collector.accept().await.unwrap();
+            let mut text = Vec::new();
+            while !text.ends_with(b"]") {
+                assert_ne!(stream.read_buf(&mut text).await.unwrap(), 0);
+            }
+            stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let exporting = export(received, config, Secrets::new(), TcpDialer { mark: None });
+        let ((), text) = tokio::join!(exporting, serve);
+        assert!(text.starts_with("POST /api/v2/spans HTTP/1.1\r\n"), "{text}");
+        assert!(text.contains(&format!("host: 127.0.0.1:{port}")), "{text}");
+        assert!(text.ends_with("[{\"name\":\"a\"},{\"name\":\"b\"}]"), "{text}");
+    }
+}

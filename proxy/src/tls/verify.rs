@@ -92,7 +92,11 @@ pub fn check_chain(
 }
 
 /// The leaf is one of those that are pinned, if any are.
-pub(super) fn check_pins(leaf: &CertificateDer<'_>, spki: &[[u8; 32]], hashes: &[[u8; 32]]) -> Result<(), String> {
+pub(super) fn check_pins(
+    leaf: &CertificateDer<'_>,
+    spki: &[[u8; 32]],
+    hashes: &[[u8; 32]],
+) -> Result<(), String> {
     if spki.is_empty() && hashes.is_empty() {
         return Ok(());
     }
