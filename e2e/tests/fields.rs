@@ -3,6 +3,9 @@
 //! The mesh around it is `fields/world.yaml`. What is accepted and not honoured is listed in `docs/unhonoured.md`,
 //! which this test compares and `BLESS=1` writes. `FIELD=text` looks at matching fields only and tells what it saw.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;

@@ -5,6 +5,9 @@
 //! rewrites what stands below. For every file, everything that pilot says to every proxy must be accepted by ours,
 //! delta and state-of-the-world, and nothing that is referred to may be missing.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,9 @@
 //! Run with BLESS=1 to rewrite the `.out` files. Commands run in this folder (`meshctl/tests`), with an empty state:
 //! no mesh runs.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,9 @@
 //! A whole mesh without proxies: manifests to processes, addresses, names, files, commands. Runs as root and as an
 //! ordinary user. The applications are this very test program in another role.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -1,5 +1,8 @@
 //! Namespaces for real: pods, processes, sockets, interception. Runs as root and as an ordinary user.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,5 +1,8 @@
 //! What a change costs: which resources differ after it, and what proxies share.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;

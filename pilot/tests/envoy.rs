@@ -1,6 +1,9 @@
 //! A stock Envoy accepts what its proxies are sent: every golden case as one static bootstrap, checked by
 //! `envoy --mode validate`. Needs the program: `ENVOY=/path/to/envoy cargo test -p pilot --test envoy -- --ignored`.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

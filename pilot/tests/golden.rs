@@ -6,6 +6,9 @@
 //! oracle: names that are referred to exist or are meant to fail, names are unique, saying twice is the same,
 //! shuffled documents are the same.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,9 @@
 //! Above the line `# Output` a file has `resources` (Envoy's JSON with `@type`) and `calls`; below it stands what is
 //! expected: first the resources that are refused, then each call's rehearsal. `BLESS=1` writes what is.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::sync::Arc;
 

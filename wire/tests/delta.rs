@@ -1,5 +1,8 @@
 //! Rules of delta xDS that the property test does not spell out, one by one.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -5,6 +5,9 @@
 //! one unanswered response per kind, no version ever goes back, the client ends with the server's set, a client that
 //! comes back with it is sent nothing, and no route is in force without its cluster.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -1,6 +1,9 @@
 //! The real pipeline with no socket and no clock: connections are pipes in memory, time stands still until
 //! everything waits. Each test says what a client and an origin see of one behaviour.
 
+// A test that cannot set itself up has failed, and the panic says where.
+#![allow(clippy::unwrap_used)]
+
 mod http1;
 mod http2;
 mod limits;
