@@ -51,6 +51,10 @@ fn fetch() {
 
 impl Mesh {
     fn up(extra: &[&str]) -> (Self, Output) {
+        Self::up_at(extra, 8000)
+    }
+
+    fn up_at(extra: &[&str], port: u16) -> (Self, Output) {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let home = std::env::temp_dir().join(format!("ml{}-{number}", std::process::id()));
@@ -63,7 +67,11 @@ impl Mesh {
             std::fs::set_permissions(path, mode).unwrap();
         }
         let exe = std::env::current_exe().unwrap().display().to_string();
-        std::fs::write(home.join("m.yaml"), MANIFEST.replace("@EXE@", &exe)).unwrap();
+        std::fs::write(
+            home.join("m.yaml"),
+            MANIFEST.replace("@EXE@", &exe).replace("8000", &port.to_string()),
+        )
+        .unwrap();
         let mesh = Self { home };
         let file = mesh.home.join("m.yaml").display().to_string();
         let mut args = vec!["up", "-d", file.as_str()];
@@ -319,6 +327,25 @@ fn commands_change_what_runs() {
     });
     mesh.ok(&["down"]);
     assert!(!mesh.home.join("meshctl/default").exists(), "nothing is left of the run");
+}
+
+#[test]
+fn without_namespaces_a_shared_port_is_named() {
+    let port = TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let (mesh, output) = Mesh::up_at(&["--publish", "front:80=0", "--loopback"], port);
+    // Both replicas bind this port of all addresses; one of them gets it.
+    assert!(text(&output).contains("running without namespaces (as asked for)"), "{}", text(&output));
+    let pods = mesh.ok(&["get", "pods", "-l", "app=front", "-o", "name"]);
+    eventually("the other one is told who has it", || {
+        let told: Vec<String> = pods.lines().map(|pod| mesh.ok(&["logs", pod, "-c", "mesh"])).collect();
+        let named = |text: &String| {
+            text.contains(&format!("port {port} is taken on all addresses by")) && text.contains("BIND_IP")
+        };
+        if told.iter().any(named) { Ok(()) } else { Err(told.join("|")) }
+    });
+    let address = mesh.ok(&["get", "pods", "-l", "app=client", "-o", "jsonpath={.items[0].status.podIP}"]);
+    assert!(address.starts_with("127."), "{address}");
+    assert!(mesh.fetch(&format!("{address}:{port}")).starts_with("front-"), "the one that has it answers");
 }
 
 #[test]

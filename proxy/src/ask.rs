@@ -3,7 +3,7 @@
 //! In: port or URL. Out: the body on standard output, or an error. Called by `main` alone, for probes and hooks.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 /// `request METHOD PATH`: prints the body.
 pub fn request(port: u16, method: &str, path: &str, body: &str) -> anyhow::Result<()> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let (status, body) = exchange(&format!("localhost:{port}"), method, &path, body)?;
+    let (status, body) = exchange(&at(port).to_string(), method, &path, body)?;
     if !(200..300).contains(&status) {
         bail!("received unsuccessful status code {status}: {body}");
     }
@@ -36,6 +36,12 @@ pub fn wait(url: &str, timeout: Duration, period: Duration) -> anyhow::Result<()
         }
         std::thread::sleep(period);
     }
+}
+
+/// A port of this pod.
+fn at(port: u16) -> SocketAddr {
+    let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    crate::listen::placed(local).unwrap_or(local)
 }
 
 fn exchange(authority: &str, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, String)> {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
+    proxy::listen::live_at(&std::env::var("INSTANCE_IP").unwrap_or_default());
     match &flags.command {
         Command::Help => {
             print!("{HELP}");
@@ -42,7 +43,9 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         Command::Serve | Command::Validate | Command::Agent { .. } => {}
     }
     let mut environment = base::settings::Settings::from_env();
-    let settings = Settings::read(flags, &mut environment, Path::new("/"))?;
+    // Where the pod's files cannot be put in their places, they are below this folder.
+    let root = std::env::var_os("POD_FILES").unwrap_or_else(|| "/".into());
+    let settings = Settings::read(flags, &mut environment, Path::new(&root))?;
     environment.finish()?;
     if flags.command == Command::Validate {
         if let proxy::settings::Source::Bootstrap(bootstrap) = &settings.source {

@@ -22,6 +22,9 @@ pub struct Up {
     /// Plain lines instead of a table that keeps itself current
     #[arg(long, alias = "no-tui")]
     plain: bool,
+    /// Run in the host's network, as where namespaces are not allowed: HTTP only, through http_proxy
+    #[arg(long)]
+    loopback: bool,
     /// The background process of `--detach`
     #[arg(long, hide = true)]
     background: bool,
@@ -36,6 +39,7 @@ impl Up {
             files: self.files,
             publish: self.publish,
             plain: self.plain,
+            loopback: self.loopback,
             way: match (self.background, self.detach) {
                 (true, _) => up::Way::Background,
                 (false, true) => up::Way::Detach,

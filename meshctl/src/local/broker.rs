@@ -191,7 +191,7 @@ fn bind(port: u16) -> Result<TcpListener> {
 /// Why a port cannot be had, and who has it.
 fn told(port: u16, error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => match owner(port) {
+        std::io::ErrorKind::AddrInUse => match owner(port, false) {
             Some((pid, name)) => format!("port {port} of 127.0.0.1 is taken by {name} (process {pid})"),
             None => format!("port {port} of 127.0.0.1 is taken by another user's process"),
         },
@@ -199,8 +199,8 @@ fn told(port: u16, error: &std::io::Error) -> String {
     }
 }
 
-/// The process that listens on a port, as far as /proc shows it.
-fn owner(port: u16) -> Option<(u32, String)> {
+/// The process that listens on a port of all addresses (`wildcard`), or of any, as far as /proc shows it.
+pub fn owner(port: u16, wildcard: bool) -> Option<(u32, String)> {
     let mut inodes = Vec::new();
     for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let table = std::fs::read_to_string(file).unwrap_or_default();
@@ -208,7 +208,9 @@ fn owner(port: u16) -> Option<(u32, String)> {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let [_, local, _, state, ..] = fields.as_slice() else { continue };
             let listening = *state == "0A" && local.ends_with(&format!(":{port:04X}"));
-            if let (true, Some(inode)) = (listening, fields.get(9)) {
+            let everywhere =
+                local.split(':').next().is_some_and(|address| address.bytes().all(|b| b == b'0'));
+            if let (true, Some(inode)) = (listening && (everywhere || !wildcard), fields.get(9)) {
                 inodes.push(format!("socket:[{inode}]"));
             }
         }
@@ -240,7 +242,7 @@ async fn serve(mesh: Arc<Mesh>, key: PortKey, listener: TcpListener) {
 
 async fn pass(mesh: Arc<Mesh>, key: PortKey, outside: TcpStream) {
     let inside = match mesh.broker.choose(&key) {
-        Some(to) => mesh.node.connect(to).await.ok(),
+        Some(to) => mesh.ground.connect(to).await.ok(),
         None => None,
     };
     match inside {
@@ -269,7 +271,7 @@ mod tests {
     #[test]
     fn a_taken_port_names_its_owner() {
         let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (pid, _) = owner(taken.local_addr().unwrap().port()).unwrap();
+        let (pid, _) = owner(taken.local_addr().unwrap().port(), false).unwrap();
         assert_eq!(pid, std::process::id());
     }
 }

@@ -5,15 +5,16 @@
 //! `gateway`) get their own container filled in instead, and no interception.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use api::Meta;
-use api::core::{Container, Pod};
+use api::core::{Container, EnvVar, Pod};
 use base::net::Interception;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::addresses::DNS;
+use super::ground::HTTP_PROXY_PORT;
 use super::system::NEVER_INJECTED;
 
 /// Name of the proxy's container.
@@ -216,6 +217,52 @@ fn container(spec: &Pod, kind: Wanted, workload: &Workload<'_>, config: &Value) 
             mount("istio-podinfo", "/etc/istio/pod"),
         ],
     }))
+}
+
+/// Changes a pod for a system without namespaces: everything is told where it is, since nothing can be found.
+/// `at` is the pod's own address and that of the control plane, which is reached without encryption.
+pub fn without_namespaces(meta: &mut Meta, spec: &mut Pod, kind: Wanted, at: (Ipv4Addr, SocketAddr)) {
+    let (own, pilot) = at;
+    meta.labels.remove("security.istio.io/tlsMode");
+    let set = |container: &mut Container, name: &str, value: String| {
+        container.env.retain(|variable| variable.name != name);
+        container.env.push(EnvVar { name: name.to_owned(), value, ..EnvVar::default() });
+    };
+    for container in spec.containers.iter_mut().chain(&mut spec.init_containers) {
+        if container.name == PROXY {
+            container
+                .env
+                .retain(|variable| variable.name != "CA_ADDR" && variable.name != "ISTIO_META_DNS_CAPTURE");
+            set(container, "ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned());
+            set(container, "ISTIO_META_HTTP_PROXY_PORT", HTTP_PROXY_PORT.to_string());
+            let config = container.env.iter_mut().find(|variable| variable.name == "PROXY_CONFIG");
+            if let Some(variable) = config
+                && let Ok(mut config) = serde_json::from_str::<Value>(&variable.value)
+            {
+                config["discoveryAddress"] = json!(pilot.to_string());
+                variable.value = config.to_string();
+            }
+        } else if container.image == "mesh.local/pilot" {
+            for (flag, port) in [
+                ("--grpcAddr", 15010),
+                ("--secureGRPCAddr", 15012),
+                ("--httpAddr", 8080),
+                ("--monitoringAddr", 15014),
+            ] {
+                container.args.extend([flag.to_owned(), format!("{own}:{port}")]);
+            }
+        } else {
+            set(container, "BIND_IP", own.to_string());
+            if kind == Wanted::Sidecar {
+                for name in ["http_proxy", "HTTP_PROXY"] {
+                    set(container, name, format!("http://{own}:{HTTP_PROXY_PORT}"));
+                }
+                for name in ["no_proxy", "NO_PROXY"] {
+                    set(container, name, format!("localhost,127.0.0.1,{own}"));
+                }
+            }
+        }
+    }
 }
 
 /// What is intercepted in a pod with a sidecar, by its annotations. A value that cannot be read is an error.

@@ -13,16 +13,16 @@ use citadel::token::Signer;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
-use super::addresses::{self, Addresses};
+use super::addresses::Addresses;
 use super::broker::Broker;
 use super::config_dir::ConfigDir;
 use super::dns;
 use super::egress;
+use super::ground::Ground;
 use super::logs::{LogBook, Stream};
 use super::paths::Paths;
 use super::plan::PodPlan;
 use super::volumes::Place;
-use super::wall::Node;
 use super::world::{ContainerState, PodRecord, State, World};
 
 /// How long pods may take to end when the whole mesh ends.
@@ -33,14 +33,14 @@ const USUAL_GRACE: Duration = Duration::from_secs(3600);
 pub struct Mesh {
     /// Its folders.
     pub paths: Paths,
-    /// Its network.
-    pub node: Node,
+    /// What its pods stand on.
+    pub ground: Ground,
     /// Its key for tokens.
     pub signer: Signer,
     /// What its containers print.
     pub logs: Arc<LogBook>,
-    /// Its DNS.
-    pub dns: Arc<dns::Server>,
+    /// Its DNS, where pods have a network of their own.
+    pub dns: Option<Arc<dns::Server>>,
     /// Its published ports.
     pub broker: Broker,
     /// What pilot reads.
@@ -54,20 +54,24 @@ pub struct Mesh {
 
 impl Mesh {
     /// Makes the network and what serves it; nothing runs in it yet.
-    pub async fn start(paths: Paths, program: &std::path::Path, broker: Broker) -> Result<Arc<Self>> {
-        let node = Node::start(program, addresses::NODE, addresses::NODE6, &[addresses::DNS]).await?;
+    pub async fn start(paths: Paths, ground: Ground, broker: Broker) -> Result<Arc<Self>> {
         let signer = Signer::load_or_create(&paths.state).map_err(|error| anyhow!(error))?;
         // Made here and not by pilot, so that proxies have its root from their first moment.
         citadel::ca::load_or_create(&paths.ca(), &RootPolicy::default(), SystemTime::now())
             .map_err(|error| anyhow!("make the certificate authority: {error}"))?;
-        let dns = dns::Server::start(&node).await.context("start the DNS server")?;
-        egress::start(&node).await.context("start the way out")?;
+        let dns = match ground.node() {
+            Some(node) => {
+                egress::start(node).await.context("start the way out")?;
+                Some(dns::Server::start(node).await.context("start the DNS server")?)
+            }
+            None => None,
+        };
         let config = ConfigDir::new(paths.config())?;
         let logs = Arc::new(LogBook::new(paths.logs()));
         let world = Mutex::new(World::new(Addresses::open(&paths.state)));
         Ok(Arc::new(Self {
             paths,
-            node,
+            ground,
             signer,
             logs,
             dns,

@@ -16,6 +16,7 @@ pub mod container;
 pub mod control;
 pub mod dns;
 pub mod egress;
+pub mod ground;
 pub mod images;
 pub mod inject;
 pub mod input;

@@ -4,7 +4,7 @@
 //! starts, its arguments and environment. Names follow Kubernetes, so that a pod's workload can be told from it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use api::core::{Container, EnvVarSource, Pod};
@@ -14,10 +14,14 @@ use base::net::Interception;
 use serde_json::Value;
 
 use super::addresses;
+use super::ground::Addressing;
 use super::images::{self, Program};
 use super::inject::{self, Wanted};
 use super::system::{NODE_NAME, SYSTEM_NAMESPACE};
 use super::world::{World, uid};
+
+/// The control plane's number where its address must be known beforehand.
+pub const PILOT_NUMBER: u16 = 1;
 
 /// A pod to run.
 #[derive(Clone, Debug)]
@@ -74,10 +78,10 @@ impl PodPlan {
         template: &Template,
         name: &str,
         number: u16,
-        ipv6: bool,
+        addressing: Addressing,
     ) -> Result<Self, String> {
         let namespace = template.owner.namespace.clone();
-        let (ip4, ip6) = addresses::of_pod(number);
+        let (ip4, ip6) = (addressing.of(number), addresses::of_pod(number).1);
         let mut meta = template.meta.clone();
         name.clone_into(&mut meta.name);
         meta.namespace.clone_from(&namespace);
@@ -95,9 +99,14 @@ impl PodPlan {
             trust_domain: mesh.get("trustDomain").and_then(Value::as_str).unwrap_or("cluster.local"),
         };
         inject::inject(&mut meta, &mut spec, proxy, &workload);
+        let alone = matches!(addressing, Addressing::Cluster { .. });
+        if !alone {
+            let pilot = SocketAddr::new(addressing.of(PILOT_NUMBER).into(), 15010);
+            inject::without_namespaces(&mut meta, &mut spec, proxy, (ip4, pilot));
+        }
         let interception = match proxy {
-            Wanted::Sidecar => Some(inject::interception(&meta)?),
-            Wanted::Nothing | Wanted::Gateway => None,
+            Wanted::Sidecar if alone => Some(inject::interception(&meta)?),
+            _ => None,
         };
         Ok(Self {
             namespace,
@@ -105,7 +114,7 @@ impl PodPlan {
             uid: meta.uid.clone(),
             number,
             ip4,
-            ip6: ipv6.then_some(ip6),
+            ip6: (addressing == Addressing::Cluster { ipv6: true }).then_some(ip6),
             owner: template.owner.clone(),
             hash: template.hash.clone(),
             meta,

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::container::{self, Running};
+use super::ground;
 use super::inject::PROXY;
 use super::logs::Stream;
 use super::mesh::Mesh;
@@ -94,9 +95,12 @@ async fn start(mesh: &Arc<Mesh>, plan: &PodPlan) -> Result<Arc<Sandbox>, String>
         ip6: plan.ip6,
         hostname: plan.hostname().chars().take(63).collect(),
     };
-    let sandbox = Sandbox::start(&mesh.node, net).await.map_err(|error| format!("{error:#}"))?;
-    if let Some(rules) = &plan.interception {
-        let socket = sandbox.pod().netfilter().await.map_err(|error| format!("{error:#}"))?;
+    let sandbox = Sandbox::start(&mesh.ground, net).await.map_err(|error| format!("{error:#}"))?;
+    let socket = match &plan.interception {
+        Some(_) => sandbox.inside().netfilter().await.map_err(|error| format!("{error:#}"))?,
+        None => None,
+    };
+    if let (Some(rules), Some(socket)) = (&plan.interception, socket) {
         rules.apply(&socket).map_err(|error| format!("intercept traffic: {error}"))?;
     }
     Ok(Arc::new(sandbox))
@@ -244,6 +248,9 @@ impl PodTask {
                 }
             };
             let well = matches!(exit, Some(Exit { code: Some(0), .. }));
+            if !well {
+                self.name_port_taken(&container);
+            }
             let over = match policy {
                 Restart::Always => false,
                 Restart::OnFailure => well,
@@ -277,6 +284,23 @@ impl PodTask {
         }
     }
 
+    /// Where pods share the host's network: says who has a port of all addresses that this container wants, too.
+    fn name_port_taken(&self, container: &Container) {
+        if self.mesh.ground.node().is_some() {
+            return;
+        }
+        for port in container.ports.iter().filter_map(|port| u16::try_from(port.container_port).ok()) {
+            if let Some((pid, name)) = super::broker::owner(port, true) {
+                let text = format!(
+                    "container {}: port {port} is taken on all addresses by {name} (process {pid}); without namespaces \
+                     an application must bind the address in BIND_IP ({})",
+                    container.name, self.plan.ip4
+                );
+                self.mesh.complain(&self.plan, &text);
+            }
+        }
+    }
+
     /// Sleeps; false if the pod stops meanwhile.
     async fn pause(&self, time: Duration) -> bool {
         let mut stop = self.stop.clone();
@@ -293,7 +317,7 @@ impl PodTask {
         };
         let folders = program_folders(&mut resolved);
         let mounts = volumes::mounts(&self.plan, container, self.mesh.place(), &folders)?;
-        let spawn = Spawn {
+        let mut spawn = Spawn {
             argv: resolved.argv.clone(),
             env: resolved.env.clone(),
             cwd: resolved.cwd.clone(),
@@ -301,6 +325,11 @@ impl PodTask {
             net_admin: container.name == PROXY,
             ..Spawn::default()
         };
+        if self.mesh.ground.node().is_none() {
+            let root = self.mesh.paths.pods().join(&self.plan.uid).join(format!("files-{}", container.name));
+            ground::link_files(&spawn, &root).map_err(|error| format!("{error:#}"))?;
+            spawn.env.insert("POD_FILES".to_owned(), root.display().to_string());
+        }
         let stream = Stream {
             namespace: self.plan.namespace.clone(),
             pod: self.plan.name.clone(),

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::egress;
 use super::mesh::Mesh;
-use super::plan::PodPlan;
+use super::plan::{PILOT_NUMBER, PodPlan};
 use super::pod;
 use super::services::{self, PodFacts, ServiceView};
 use super::system::SYSTEM_NAMESPACE;
@@ -70,8 +70,15 @@ fn start(
 ) -> Result<Starting, String> {
     // The control plane's address is written into pods' hosts files.
     world.addresses.service(SYSTEM_NAMESPACE, "istiod").map_err(|error| format!("{error:#}"))?;
-    let number = world.addresses.take_pod().map_err(|error| format!("{error:#}"))?;
-    let plan = match PodPlan::new(world, template, name, number, mesh.node.ipv6()) {
+    let pilot = (SYSTEM_NAMESPACE, "istiod") == (&template.owner.namespace, &template.owner.name);
+    if pilot && mesh.ground.node().is_none() && world.pods.values().any(|pod| pod.plan.number == PILOT_NUMBER)
+    {
+        return Err("without namespaces there is one control plane at a time".to_owned());
+    }
+    let number =
+        if pilot && mesh.ground.node().is_none() { Ok(PILOT_NUMBER) } else { world.addresses.take_pod() };
+    let number = number.map_err(|error| format!("{error:#}"))?;
+    let plan = match PodPlan::new(world, template, name, number, mesh.ground.addressing()) {
         Ok(plan) => Arc::new(plan),
         Err(error) => {
             world.addresses.release_pod(number);
@@ -111,13 +118,16 @@ async fn publish(mesh: &Arc<Mesh>, last: &mut Option<Known>, say: &impl Fn(Strin
             .flatten()
             .collect(),
         egress: egress::PORT,
-        ipv6: mesh.node.ipv6(),
+        ipv6: mesh.ground.ipv6(),
     };
     let same = last.as_ref().is_some_and(|known| known.table == table);
     if !same {
-        let socket = mesh.node.netfilter().await?;
-        translate::batch(&table).commit(&socket)?;
-        mesh.dns.set(super::dns::names(&views));
+        if let Some(node) = mesh.ground.node() {
+            translate::batch(&table).commit(&node.netfilter().await?)?;
+        }
+        if let Some(dns) = &mesh.dns {
+            dns.set(super::dns::names(&views));
+        }
         mesh.broker.follow(mesh, Arc::clone(&views)).into_iter().for_each(say);
         *last = Some(Known { table });
     }

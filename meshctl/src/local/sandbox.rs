@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::wall::{Exit, Node, Pod, PodNet, Spawn};
+use super::ground::{Ground, Inside};
+use super::wall::{Exit, PodNet, Spawn};
 
 /// Exits nobody has asked for yet; adopted grandchildren end here too.
 const UNCLAIMED: usize = 256;
@@ -27,7 +28,7 @@ struct Exits {
 
 /// A running pod.
 pub struct Sandbox {
-    pod: Pod,
+    inside: Inside,
     exits: Arc<Mutex<Exits>>,
 }
 
@@ -47,16 +48,16 @@ impl Process {
 
 impl Sandbox {
     /// Makes the pod.
-    pub async fn start(node: &Node, net: PodNet) -> Result<Self> {
-        let (pod, events) = node.pod(net).await?;
+    pub async fn start(ground: &Ground, net: PodNet) -> Result<Self> {
+        let (inside, events) = ground.pod(net).await?;
         let exits = Arc::new(Mutex::new(Exits::default()));
         tokio::spawn(distribute(events, Arc::clone(&exits)));
-        Ok(Self { pod, exits })
+        Ok(Self { inside, exits })
     }
 
     /// Starts a process.
     pub async fn spawn(&self, spawn: Spawn, streams: [OwnedFd; 3]) -> Result<Process> {
-        let pid = self.pod.spawn(spawn, streams).await?;
+        let pid = self.inside.spawn(spawn, streams).await?;
         let (sender, end) = oneshot::channel();
         let mut exits = self.exits.lock();
         match exits.unclaimed.iter().position(|exit| exit.pid == pid) {
@@ -74,18 +75,18 @@ impl Sandbox {
 
     /// Signals a process and its children; one that has ended is no error.
     pub async fn signal(&self, pid: i32, signal: i32) {
-        self.pod.signal(pid, signal).await.ok();
+        self.inside.signal(pid, signal).await.ok();
     }
 
     /// Connects from inside.
     pub async fn connect(&self, to: SocketAddr) -> Result<TcpStream> {
-        self.pod.connect(to).await
+        self.inside.connect(to).await
     }
 
-    /// The namespaces.
+    /// The namespaces, or what stands for them.
     #[must_use]
-    pub fn pod(&self) -> &Pod {
-        &self.pod
+    pub fn inside(&self) -> &Inside {
+        &self.inside
     }
 }
 

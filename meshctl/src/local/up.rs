@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::apply::{self, Mode};
 use super::broker::{Broker, Publish};
 use super::client::Client;
+use super::ground::Ground;
 use super::images;
 use super::input::{self, Text};
 use super::mesh::Mesh;
@@ -50,6 +51,8 @@ pub struct Options {
     pub publish: Vec<Publish>,
     /// Lines only.
     pub plain: bool,
+    /// Without namespaces, even if they are allowed.
+    pub loopback: bool,
     /// How to run.
     pub way: Way,
 }
@@ -146,7 +149,8 @@ async fn live(options: &Options, paths: Paths, texts: Vec<Text>, broker: Broker)
     }
     paths.make()?;
     let _lock = lock(&paths)?;
-    let mesh = Mesh::start(paths, Path::new("/proc/self/exe"), broker).await?;
+    let ground = ground(options).await;
+    let mesh = Mesh::start(paths, ground, broker).await?;
     apply::install(&mesh);
     let outcome = apply::apply(&mesh, &texts, &options.namespace, Mode::Apply);
     let mut screen = Screen::new(Arc::clone(&mesh), options.plain || options.way == Way::Background);
@@ -196,6 +200,23 @@ async fn live(options: &Options, paths: Paths, texts: Vec<Text>, broker: Broker)
     // What is not gone is only files of this run; a next run empties the folder.
     std::fs::remove_dir_all(&mesh.paths.runtime).ok();
     Ok(0)
+}
+
+/// Finds out whether namespaces may be made here, and says what is lost if not.
+async fn ground(options: &Options) -> Ground {
+    let (why, ground) = if options.loopback {
+        ("as asked for".to_owned(), Ground::loopback(&options.mesh))
+    } else {
+        match Ground::find(Path::new("/proc/self/exe"), &options.mesh).await {
+            Ok(ground) => return ground,
+            Err((error, ground)) => (format!("{error:#}"), ground),
+        }
+    };
+    anstream::eprintln!(
+        "running without namespaces ({why}): no interception, no mutual TLS, no Service names and no mounted files; \
+         HTTP goes through the proxies for applications that honour http_proxy and bind BIND_IP"
+    );
+    ground
 }
 
 fn tell(screen: &mut Screen, mesh: &Mesh, outcome: ready::Outcome, begin: Instant) {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::client::Pod;
 use crate::local::addresses::Addresses;
+use crate::local::ground::Addressing;
 use crate::local::input::Text;
 use crate::local::plan::{PodPlan, Template};
 use crate::local::reconcile;
@@ -80,8 +81,9 @@ impl Plan {
             let name = settled(&template, &name, *ordinal);
             *ordinal += 1;
             let number = self.world.addresses.take_pod()?;
-            let plan = PodPlan::new(&self.world, &template, &name, number, false)
-                .map_err(|error| anyhow::anyhow!("pod {name}: {error}"))?;
+            let plan =
+                PodPlan::new(&self.world, &template, &name, number, Addressing::Cluster { ipv6: false })
+                    .map_err(|error| anyhow::anyhow!("pod {name}: {error}"))?;
             let record = running(plan);
             self.world.pods.insert(record.plan.key(), record);
         }

@@ -22,5 +22,5 @@ pub use admit::{Admit, Refusals};
 pub use chain::{Seen, choose};
 pub use place::{Fresh, Places};
 pub use reconcile::{Bound, Listeners};
-pub use socket::tokio_listener;
+pub use socket::{live_at, placed, tokio_listener};
 pub use stats::{ListenerStats, StatsTable};

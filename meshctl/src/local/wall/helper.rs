@@ -46,13 +46,13 @@ pub fn run_if_helper() {
 }
 
 fn enter(net: &NodeNet, control: &OwnedFd) -> Result<()> {
-    user_namespace()?;
+    let without_users = user_namespace()?;
     let kinds = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC;
-    unshare(kinds).context("make network, mount and process namespaces")?;
+    unshare(kinds).with_context(|| format!("make network, mount and process namespaces{without_users}"))?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("make the mounts private")?;
     // SAFETY: one thread, so the child may go on as an ordinary program.
@@ -72,13 +72,14 @@ fn enter(net: &NodeNet, control: &OwnedFd) -> Result<()> {
     }
 }
 
-/// Makes a user namespace in which the caller keeps its own ids and has all capabilities.
-fn user_namespace() -> Result<()> {
+/// Makes a user namespace in which the caller keeps its own ids and has all capabilities. Says why there is none, if
+/// the caller may perhaps do without.
+fn user_namespace() -> Result<String> {
     let (uid, gid) = (geteuid(), getegid());
     if let Err(error) = unshare(CloneFlags::CLONE_NEWUSER) {
         if uid.is_root() {
             // Inside a container root may lack user namespaces and yet be allowed the others.
-            return Ok(());
+            return Ok(format!(", without a user namespace ({error}{})", advice()));
         }
         bail!("make a user namespace: {error}{}", advice());
     }
@@ -86,7 +87,7 @@ fn user_namespace() -> Result<()> {
     fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))
         .with_context(|| format!("write /proc/self/uid_map{}", advice()))?;
     fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).context("write /proc/self/gid_map")?;
-    Ok(())
+    Ok(String::new())
 }
 
 /// What to change on a system that closes user namespaces.
