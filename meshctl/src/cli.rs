@@ -57,7 +57,7 @@ enum Command {
     Label(cmd::label::Label),
     Annotate(cmd::label::Annotate),
     #[command(flatten)]
-    Inspect(cmd::inspect::Inspect),
+    Inspect(Box<cmd::inspect::Inspect>),
 }
 
 /// How the list of commands is told: by what people want.

@@ -57,9 +57,16 @@ pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
     let remote = match args.remote {
         false => None,
         true => {
-            let mesh = Mesh::find_if_running(&globals.with(&args.flags))?;
-            if mesh.is_none() {
-                let name = globals.mesh()?;
+            let globals = globals.with(&args.flags);
+            let mesh = match globals.mesh() {
+                Ok(_) => Mesh::find_if_running(&globals)?,
+                // The version of this program is an answer in any case.
+                Err(error) => {
+                    printed.err = format!("{error:#}\n");
+                    None
+                }
+            };
+            if let (None, Ok(name)) = (&mesh, globals.mesh()) {
                 printed.err = format!("no mesh {name} is running here; `meshctl up FILE|DIR` starts one\n");
             }
             mesh.map(|mesh| ask(&mesh)).transpose()?
