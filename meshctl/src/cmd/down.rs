@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::Global;
 use crate::local::client::Client;
+use crate::local::paths::Paths;
 use crate::local::protocol::Ask;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +25,9 @@ impl Down {
         };
         let (code, _) = client.ask(&Ask::Down, &[])?;
         let begin = Instant::now();
-        while Client::try_connect(&global.mesh)?.is_some() {
+        // The folder of the run goes last.
+        let runtime = Paths::of(&global.mesh)?.runtime;
+        while Client::try_connect(&global.mesh)?.is_some() || runtime.exists() {
             if begin.elapsed() > PATIENCE {
                 bail!("the mesh {} does not end", global.mesh);
             }

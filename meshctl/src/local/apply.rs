@@ -89,7 +89,28 @@ fn runnable(object: &AnyObject, manifest: &std::path::Path) -> Vec<Finding> {
         let line = origin.line_of(&path);
         Finding::new(code, message).severity(severity).about(object.key()).at(&origin.file, line).field(path)
     };
+    let warn = |path: &str, message: &str| {
+        finding(Code::UnknownField, Severity::Warning, FieldPath::parse(path), message.to_owned())
+    };
     let (spec, root) = match object {
+        AnyObject::Service(service) => {
+            let mut found = Vec::new();
+            if service.spec.session_affinity == "ClientIP" {
+                found.push(warn(
+                    "spec.sessionAffinity",
+                    "a laptop mesh chooses a pod per connection, whoever asks",
+                ));
+            }
+            for (index, _) in
+                service.spec.ports.iter().enumerate().filter(|(_, port)| port.protocol == "SCTP")
+            {
+                found.push(warn(
+                    &format!("spec.ports[{index}].protocol"),
+                    "a laptop mesh carries TCP and UDP only",
+                ));
+            }
+            return found;
+        }
         AnyObject::Pod(pod) => (&pod.spec, "spec"),
         AnyObject::CronJob(_) => {
             let message = "a laptop mesh runs no CronJobs; make a Job of it".to_owned();
@@ -111,6 +132,20 @@ fn runnable(object: &AnyObject, manifest: &std::path::Path) -> Vec<Finding> {
                 let field = if container.image.is_empty() { "" } else { ".image" };
                 let path = FieldPath::parse(&format!("{root}.{list}[{index}]{field}"));
                 found.push(finding(Code::Required, Severity::Error, path, format!("{error:#}")));
+            }
+            let probes = [
+                ("startupProbe", &container.startup_probe),
+                ("readinessProbe", &container.readiness_probe),
+                ("livenessProbe", &container.liveness_probe),
+            ];
+            for (name, probe) in probes.into_iter().filter_map(|(name, probe)| Some((name, probe.as_ref()?)))
+            {
+                let https =
+                    probe.http_get.as_ref().is_some_and(|get| get.scheme.eq_ignore_ascii_case("HTTPS"));
+                if https || probe.grpc.is_some() {
+                    let path = format!("{root}.{list}[{index}].{name}");
+                    found.push(warn(&path, "of HTTPS and gRPC probes only the connection is tried here"));
+                }
             }
         }
     }
