@@ -220,7 +220,7 @@ impl Mesh {
         if call.entry == Entry::Inbound {
             return None;
         }
-        let seed = dice.next();
+        let seed = dice.roll();
         let mut picker = Picker::new(Dice::new(seed));
         let endpoint = match cluster.settings.discovery {
             Discovery::OriginalDst { .. } => picker.original(&cluster, call.destination),

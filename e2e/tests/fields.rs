@@ -129,9 +129,12 @@ struct Laboratory {
     seen: BTreeMap<String, Arc<Seen>>,
 }
 
+/// What one proxy gets, by kind and name.
+type Resources = BTreeMap<(wire::Kind, Arc<str>), Arc<Resource>>;
+
 /// What proxies get, and what is found.
 struct Seen {
-    resources: Vec<BTreeMap<(wire::Kind, Arc<str>), Arc<Resource>>>,
+    resources: Vec<Resources>,
     findings: Vec<Finding>,
 }
 

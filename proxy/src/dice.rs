@@ -23,7 +23,7 @@ impl Dice {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -33,7 +33,7 @@ impl Dice {
     /// A number below `limit`; 0 when `limit` is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         // Multiply-shift keeps the high, better bits and needs no division.
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+        ((u128::from(self.roll()) * u128::from(limit)) >> 64) as u64
     }
 
     /// True in `parts` of 1 000 000 cases.
@@ -59,7 +59,7 @@ mod tests {
     fn a_seed_repeats() {
         let draw = |seed| {
             let mut d = Dice::new(seed);
-            (0..4).map(|_| d.next()).collect::<Vec<_>>()
+            (0..4).map(|_| d.roll()).collect::<Vec<_>>()
         };
         assert_eq!(draw(0), draw(0));
         assert_ne!(draw(0), draw(1));

@@ -167,7 +167,7 @@ impl Delta {
         }
     }
 
-    fn to_server(&mut self, keep: bool) -> bool {
+    fn deliver_up(&mut self, keep: bool) -> bool {
         let queue = &mut self.up;
         let Some(request) = (if keep { queue.front().cloned() } else { queue.pop_front() }) else {
             return false;
@@ -184,7 +184,7 @@ impl Delta {
         true
     }
 
-    fn to_client(&mut self) -> bool {
+    fn deliver_down(&mut self) -> bool {
         let Some(response) = self.down.pop_front() else { return false };
         let kind = response.kind;
         let before: BTreeMap<Arc<str>, u64> = self.held(kind);
@@ -211,9 +211,9 @@ impl Delta {
                 self.world.target.entry(KINDS[kind]).or_default().remove(&name(KINDS[kind], at));
             }
             Step::Flush => self.offer(),
-            Step::ToServer => drop(self.to_server(false)),
-            Step::Duplicate => drop(self.to_server(true)),
-            Step::ToClient => drop(self.to_client()),
+            Step::ToServer => drop(self.deliver_up(false)),
+            Step::Duplicate => drop(self.deliver_up(true)),
+            Step::ToClient => drop(self.deliver_down()),
             Step::Subscribe(kind, at) => self.client.subscribe(NAMED[kind], [name(NAMED[kind], at)]),
             Step::Unsubscribe(kind, at) => self.client.unsubscribe(NAMED[kind], [name(NAMED[kind], at)]),
             Step::Reconnect => self.reconnect(),
@@ -224,7 +224,7 @@ impl Delta {
     fn settle(&mut self) {
         self.offer();
         self.pump();
-        while self.to_client() || self.to_server(false) {}
+        while self.deliver_down() || self.deliver_up(false) {}
         assert!(self.server.is_idle());
     }
 
@@ -310,7 +310,7 @@ impl Sotw {
         }
     }
 
-    fn to_server(&mut self, keep: bool) -> bool {
+    fn deliver_up(&mut self, keep: bool) -> bool {
         let queue = &mut self.up;
         let Some(request) = (if keep { queue.front().cloned() } else { queue.pop_front() }) else {
             return false;
@@ -327,7 +327,7 @@ impl Sotw {
         true
     }
 
-    fn to_client(&mut self) -> bool {
+    fn deliver_down(&mut self) -> bool {
         let Some(response) = self.down.pop_front() else { return false };
         let accepted = self.client.received(response);
         match rejects(&accepted.resources) {
@@ -345,9 +345,9 @@ impl Sotw {
                 self.world.target.entry(KINDS[kind]).or_default().remove(&name(KINDS[kind], at));
             }
             Step::Flush => self.offer(),
-            Step::ToServer => drop(self.to_server(false)),
-            Step::Duplicate => drop(self.to_server(true)),
-            Step::ToClient => drop(self.to_client()),
+            Step::ToServer => drop(self.deliver_up(false)),
+            Step::Duplicate => drop(self.deliver_up(true)),
+            Step::ToClient => drop(self.deliver_down()),
             Step::Subscribe(kind, at) => {
                 let (kind, name) = (NAMED[kind], name(NAMED[kind], at));
                 self.names.entry(kind).or_default().insert(name.clone());
@@ -366,7 +366,7 @@ impl Sotw {
     fn settle(&mut self) {
         self.offer();
         self.pump();
-        while self.to_client() || self.to_server(false) {}
+        while self.deliver_down() || self.deliver_up(false) {}
         assert!(self.server.is_idle());
     }
 

@@ -57,7 +57,7 @@ fn convert(config: &MeshConfig) -> Mesh {
             .outbound_traffic_policy
             .as_ref()
             .is_none_or(|p| p.mode != OutboundMode::RegistryOnly),
-        policy: config.default_traffic_policy.as_ref().map(|p| traffic::blocks(p)),
+        policy: config.default_traffic_policy.as_ref().map(traffic::blocks),
         retries: config.default_http_retry_policy.as_ref().map(retries),
         export_services: config.default_service_export_to.clone(),
         export_routes: config.default_virtual_service_export_to.clone(),

@@ -75,7 +75,7 @@ impl List {
             Balance::LeastRequest { choices } => self.least_busy(choices, dice),
             Balance::Random | Balance::Provided => dice.below(self.endpoints.len() as u64) as usize,
             Balance::RingHash { .. } | Balance::Maglev { .. } => match &self.table {
-                Some(table) => table.find(hash.unwrap_or_else(|| dice.next())),
+                Some(table) => table.find(hash.unwrap_or_else(|| dice.roll())),
                 None => 0,
             },
         };
@@ -100,7 +100,7 @@ impl List {
     fn least_busy(&self, choices: u32, dice: &mut Dice) -> usize {
         if self.endpoints.len() == 2 && self.sums.is_empty() {
             // Two draws of two would often compare an endpoint with itself.
-            let first = (dice.next() & 1) as usize;
+            let first = (dice.roll() & 1) as usize;
             return if self.active(1 - first) < self.active(first) { 1 - first } else { first };
         }
         let mut best = self.draw(dice);

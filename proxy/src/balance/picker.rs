@@ -149,4 +149,5 @@ impl Endpoint {
 }
 
 #[cfg(test)]
+#[path = "picker_tests.rs"]
 mod tests;

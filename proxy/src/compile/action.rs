@@ -191,12 +191,11 @@ fn weighted(mut clusters: route::WeightedCluster, slots: &mut Slots) -> Lower<Ta
 
 fn split(mut one: route::weighted_cluster::ClusterWeight, slots: &mut Slots) -> Lower<Split> {
     let overlay = overlay(std::mem::take(&mut one.typed_per_filter_config))?;
-    let host_rewrite = match one.host_rewrite_specifier.take() {
-        None => None,
-        Some(route::weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host)) => {
-            Some(text(host))
-        }
-    };
+    let host_rewrite = one.host_rewrite_specifier.take().map(|specifier| {
+        let route::weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host) =
+            specifier;
+        text(host)
+    });
     let name = std::mem::take(&mut one.name);
     let split = Split {
         weight: one.weight.take().map_or(0, |weight| weight.value),

@@ -115,10 +115,13 @@ fn maglev(config: Option<cluster::cluster::LbConfig>) -> Lower<Balance> {
     Ok(Balance::Maglev { table })
 }
 
+/// The budget of retries: hundredths of a percent of active requests, and the retries that are always allowed.
+pub(super) type RetryBudget = (u32, u32);
+
 /// Maxima of connections, pending requests, requests, retries, of the default priority; and the retry budget.
 pub(super) fn thresholds(
     breakers: Option<cluster::CircuitBreakers>,
-) -> Lower<([u32; 4], Option<(u32, u32)>)> {
+) -> Lower<([u32; 4], Option<RetryBudget>)> {
     const DEFAULT: [u32; 4] = [1024, 1024, 1024, 3];
     let mut breakers = breakers.unwrap_or_default();
     let mut limits = DEFAULT;
@@ -142,7 +145,7 @@ pub(super) fn thresholds(
     Ok((limits, budget))
 }
 
-fn retry_budget(mut budget: cluster::circuit_breakers::thresholds::RetryBudget) -> Lower<(u32, u32)> {
+fn retry_budget(mut budget: cluster::circuit_breakers::thresholds::RetryBudget) -> Lower<RetryBudget> {
     let percent = budget.budget_percent.take().map_or(20.0, |percent| percent.value);
     let least = number(budget.min_retry_concurrency.take(), 3);
     done(&budget).at("retry_budget")?;

@@ -322,10 +322,10 @@ fn cors_policy(mut policy: cors::CorsPolicy) -> Lower<Cors> {
 
 /// The old place of the policy, on virtual hosts and routes.
 pub(super) fn cors_field(mut policy: route::CorsPolicy) -> Lower<Cors> {
-    let enabled = match policy.enabled_specifier.take() {
-        Some(route::cors_policy::EnabledSpecifier::FilterEnabled(enabled)) => Some(enabled),
-        None => None,
-    };
+    let enabled = policy
+        .enabled_specifier
+        .take()
+        .map(|route::cors_policy::EnabledSpecifier::FilterEnabled(enabled)| enabled);
     cors_policy(cors::CorsPolicy {
         allow_origin_string_match: policy.allow_origin_string_match,
         allow_methods: policy.allow_methods,

@@ -91,7 +91,7 @@ fn ports(predicate: listener::ListenerFilterChainMatchPredicate) -> Lower<Vec<Ra
                     format!("{}..{} are no ports", range.start, range.end),
                 );
             };
-            Ok(vec![start..end])
+            Ok(std::iter::once(start..end).collect())
         }
         Some(Rule::OrMatch(set)) => {
             set.rules.into_iter().map(ports).collect::<Lower<Vec<_>>>().map(|all| all.concat())

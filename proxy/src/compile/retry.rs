@@ -78,7 +78,7 @@ pub(super) fn retry_policy(mut policy: route::RetryPolicy) -> Lower<RetryPolicy>
     if let Some(priority) = policy.retry_priority.take() {
         let typed =
             priority.config_type.map(|route::retry_policy::retry_priority::ConfigType::TypedConfig(any)| any);
-        if !typed.is_some_and(|any| type_name(&any.type_url) == PREVIOUS_PRIORITIES) {
+        if typed.is_none_or(|any| type_name(&any.type_url) != PREVIOUS_PRIORITIES) {
             return refuse("retry_priority", format!("{} is not supported", priority.name));
         }
         retry_other_priorities = true;

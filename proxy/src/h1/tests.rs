@@ -14,9 +14,21 @@ fn request(text: &[u8]) -> Result<Option<Request>, Refusal> {
     parse_request(&mut BytesMut::from(text), &Limits::default())
 }
 
+/// Bytes, the status of the refusal, and why; any reason where empty.
+type Hostile<'a> = &'a [(&'a [u8], u16, &'a str)];
+
+fn refused(cases: Hostile<'_>) {
+    for (text, status, why) in cases {
+        let shown = String::from_utf8_lossy(text);
+        let refusal = request(text).expect_err(&shown);
+        assert_eq!(refusal.status, *status, "{shown}: {refusal}");
+        assert!(why.is_empty() || refusal.why == *why, "{shown}: {refusal}, not {why}");
+    }
+}
+
 #[test]
-fn hostile_requests_are_refused() {
-    let cases: &[(&[u8], u16, &str)] = &[
+fn hostile_heads_are_refused() {
+    refused(&[
         (b"GET / HTTP/1.1\r\n\r\n", 400, "no host"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "more than one host"),
         (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "host is not valid"),
@@ -39,6 +51,12 @@ fn hostile_requests_are_refused() {
         (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400, "not HTTP/1.0 or HTTP/1.1"),
         (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", 426, "HTTP/1.0 is not accepted"),
         (b"GET /\r\n\r\n", 400, ""),
+    ]);
+}
+
+#[test]
+fn hostile_framing_is_refused() {
+    refused(&[
         (
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             400,
@@ -98,13 +116,7 @@ fn hostile_requests_are_refused() {
             501,
             "transfer coding is not implemented",
         ),
-    ];
-    for (text, status, why) in cases {
-        let shown = String::from_utf8_lossy(text);
-        let refusal = request(text).expect_err(&shown);
-        assert_eq!(refusal.status, *status, "{shown}: {refusal}");
-        assert!(why.is_empty() || refusal.why == *why, "{shown}: {refusal}, not {why}");
-    }
+    ]);
 }
 
 #[test]

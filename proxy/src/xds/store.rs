@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use base::Live;
@@ -16,12 +15,13 @@ use bytes::Bytes;
 use wire::nds::NameTable;
 use wire::{Kind, Reject, Resource};
 
+use super::carry::{keep_tls, refresh, same_sets};
 use super::wanted::Wanted;
 use crate::cluster::DnsTable;
 use crate::compile::{
     Assignment, ClusterPart, Part, Parts, Resolved, RoutePart, Slots, endpoint_set, join, link, lower,
 };
-use crate::config::{Cluster, ClusterSettings, Config, Discovery, EndpointSet, VirtualHost};
+use crate::config::{Cluster, Config, Discovery, EndpointSet, VirtualHost};
 use crate::tls::{SecretSource, Secrets};
 
 /// Resources that came together.
@@ -463,40 +463,11 @@ impl Store {
     }
 }
 
-/// Gives a cluster the set of its assignment. Without one it keeps what it has.
-fn refresh(cluster: &Cluster, assignment: Option<&Arc<Assignment>>) {
-    let Some(assignment) = assignment else { return };
-    let previous = cluster.endpoints.load();
-    publish(cluster, endpoint_set(assignment, &cluster.settings, &previous, &Resolved::new()));
-}
-
-/// Puts a set in force.
-pub(crate) fn publish(cluster: &Cluster, set: EndpointSet) {
-    let members = u32::try_from(set.all().count()).unwrap_or(u32::MAX);
-    cluster.outliers.members.store(members, Ordering::Relaxed);
-    cluster.endpoints.set(set);
-}
-
-/// True when the sets of one serve the other: same transport matches and same tables.
-fn same_sets(old: &ClusterSettings, new: &ClusterSettings) -> bool {
-    let labels = |settings: &ClusterSettings| {
-        settings.tls_matches.iter().map(|one| one.labels.clone()).collect::<Vec<_>>()
-    };
-    old.balance == new.balance && old.locality_weighted == new.locality_weighted && labels(old) == labels(new)
-}
-
-/// Pools compare transports by pointer: alike means the very same.
-fn keep_tls(settings: &mut ClusterSettings, old: &ClusterSettings) {
-    settings.tls = old.tls.clone();
-    for (new, old) in settings.tls_matches.iter_mut().zip(&old.tls_matches) {
-        new.tls = old.tls.clone();
-    }
-}
-
 fn now() -> SystemTime {
     #[allow(clippy::disallowed_methods)] // a time stamp of dumps, nothing is decided by it
     SystemTime::now()
 }
 
 #[cfg(test)]
+#[path = "store_tests.rs"]
 mod tests;

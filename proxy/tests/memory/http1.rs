@@ -199,7 +199,7 @@ fn bodies_up_to_the_end_of_the_connection() {
     run(async {
         let mesh = mesh(Setup::default());
         mesh.net.listen(addr(1), |mut io| async move {
-            io.read(&mut [0; 1024]).await.unwrap();
+            assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
             io.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it").await.unwrap();
         });
         let mut client = mesh.connect();
@@ -219,7 +219,7 @@ fn heads_without_bodies() {
             for answer in
                 ["200 OK\r\ncontent-length: 5", "304 Not Modified\r\ncontent-length: 5", "204 No Content"]
             {
-                io.read(&mut [0; 1024]).await.unwrap();
+                assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
                 io.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).await.unwrap();
             }
             std::future::pending::<()>().await;
@@ -452,7 +452,7 @@ fn a_client_that_leaves_is_noticed() {
         mesh.net.listen(addr(1), move |mut io| {
             let flag = flag.clone();
             async move {
-                io.read(&mut [0; 1024]).await.unwrap();
+                assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
                 assert_eq!(io.read(&mut [0; 1024]).await.unwrap_or(0), 0);
                 flag.set(true);
             }

@@ -50,10 +50,13 @@ pub struct Told {
     pub peer: Option<String>,
 }
 
+/// When, bytes received and sent, failures.
+pub type ToldOfConnection = (Moment, u64, u64, Vec<Failure>);
+
 #[derive(Default)]
 pub struct Recorder {
     pub requests: RefCell<Vec<Told>>,
-    pub connections: RefCell<Vec<(Moment, u64, u64, Vec<Failure>)>>,
+    pub connections: RefCell<Vec<ToldOfConnection>>,
     pub frames: RefCell<Vec<String>>,
 }
 

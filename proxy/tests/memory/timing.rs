@@ -72,7 +72,7 @@ fn a_timeout_during_the_body_breaks_the_response() {
     run(async {
         let mesh = mesh(Setup { forward: Forward { timeout: seconds(3), ..forward() }, ..Setup::default() });
         mesh.net.listen(addr(1), |mut io| async move {
-            io.read(&mut [0; 1024]).await.unwrap();
+            assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
             io.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await.unwrap();
             std::future::pending::<()>().await;
         });
@@ -90,7 +90,7 @@ fn an_upstream_that_breaks_off_breaks_the_response() {
     run(async {
         let mesh = mesh(Setup::default());
         mesh.net.listen(addr(1), |mut io| async move {
-            io.read(&mut [0; 1024]).await.unwrap();
+            assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
             io.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
                 .await
                 .unwrap();
@@ -167,7 +167,7 @@ fn back_pressure_goes_through() {
         mesh.net.listen(addr(1), move |mut io| {
             let count = count.clone();
             async move {
-                io.read(&mut [0; 1024]).await.unwrap();
+                assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
                 io.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
                 while io.write_all(&[b'x'; 4096]).await.is_ok() {
                     count.set(count.get() + 4096);

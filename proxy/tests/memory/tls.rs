@@ -158,7 +158,7 @@ fn upgrades_take_http1_beside_it() {
     run(async {
         let (client, server) = pair(&["mesh-h2", "istio-http/1.1"]);
         server.net.listen(addr(2), |mut io| async move {
-            io.read(&mut [0; 4096]).await.unwrap();
+            assert_ne!(io.read(&mut [0; 4096]).await.unwrap(), 0);
             io.write_all(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
             )

@@ -66,7 +66,7 @@ pub(super) fn apply(cluster: &mut Cluster, input: &Outbound) {
         cluster.common_lb_config = Some(CommonLbConfig {
             healthy_panic_threshold: panic,
             locality_config_specifier: by_weight
-                .then(|| LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {})),
+                .then_some(LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {})),
             ..Default::default()
         });
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Endpoint, RouteSlot};
 use prost::Message;
+use std::sync::atomic::Ordering;
 use wire::pb::envoy::config::cluster::v3 as cluster;
 
 /// A resource from Envoy's JSON; its version is the hash of its bytes.
