@@ -47,6 +47,7 @@ pub fn apply(mesh: &Arc<Mesh>, texts: &[Text], namespace: &str, mode: Mode) -> O
     if mode != Mode::DryRun {
         remember(mesh);
         mesh.wake();
+        mesh.tell();
     }
     outcome
 }

@@ -50,6 +50,8 @@ pub struct Mesh {
     changed: watch::Sender<u64>,
     ending: watch::Sender<bool>,
     written: AtomicU64,
+    asked: AtomicU64,
+    done: watch::Sender<u64>,
 }
 
 impl Mesh {
@@ -82,6 +84,8 @@ impl Mesh {
             changed: watch::channel(0).0,
             ending: watch::channel(false).0,
             written: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            done: watch::channel(0).0,
         }))
     }
 
@@ -92,7 +96,25 @@ impl Mesh {
 
     /// Wakes the reconciler.
     pub fn wake(&self) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
         self.wake.notify_one();
+    }
+
+    /// How often the reconciler was woken so far; it says so again when it has done all of that.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// The reconciler has done what was asked up to here.
+    pub fn done(&self, asked: u64) {
+        self.done.send_replace(asked);
+    }
+
+    /// Waits until everything known by now is in the translation table, in DNS and in pilot's folder.
+    pub async fn caught_up(&self) {
+        let asked = self.asked();
+        // The sender is ours, so this cannot fail.
+        self.done.subscribe().wait_for(|done| *done >= asked).await.ok();
     }
 
     /// Waits for the next wake-up.

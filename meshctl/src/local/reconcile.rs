@@ -27,10 +27,12 @@ use super::world::{PodRecord, World};
 pub async fn run(mesh: Arc<Mesh>, say: impl Fn(String)) {
     let mut last = None;
     while !mesh.ending() {
+        let asked = mesh.asked();
         // Pods are in pilot's folder before their processes run: pilot's first look is complete.
         let starting = pods(&mesh, &say);
-        if let Err(error) = publish(&mesh, &mut last, &say).await {
-            say(format!("the mesh could not be brought up to date: {error:#}"));
+        match publish(&mesh, &mut last, &say).await {
+            Ok(()) => mesh.done(asked),
+            Err(error) => say(format!("the mesh could not be brought up to date: {error:#}")),
         }
         for (plan, stop) in starting {
             tokio::spawn(pod::run(Arc::clone(&mesh), plan, stop));

@@ -31,6 +31,9 @@ struct Told {
 /// Waits until everything written so far is in force; the error says what is behind.
 pub async fn settle(mesh: &Arc<Mesh>, patience: Duration) -> Result<(), String> {
     let begin = Instant::now();
+    if tokio::time::timeout(patience, mesh.caught_up()).await.is_err() {
+        return Err("the mesh is still writing".to_owned());
+    }
     let revision = mesh.world().revision();
     let mut pause = Duration::from_millis(2);
     loop {

@@ -245,6 +245,7 @@ fn remove(connection: &mut Connection, keys: Vec<Key>, ignore_missing: bool) -> 
     }
     remember(&connection.mesh);
     connection.mesh.wake();
+    connection.mesh.tell();
     for (good, line) in lines {
         if good { connection.line(line)? } else { connection.problem(line)? }
     }
@@ -283,6 +284,7 @@ fn change(
     }
     remember(&connection.mesh);
     connection.mesh.wake();
+    connection.mesh.tell();
     for line in lines {
         connection.line(line)?;
     }
