@@ -32,7 +32,7 @@ impl Reply {
     }
 }
 
-/// One request.
+/// One request. A body is sent with its length, or as it is where headers say `transfer-encoding`.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
     pub method: &'a str,
@@ -75,7 +75,8 @@ impl<'a> Ask<'a> {
         for (name, value) in self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !self.body.is_empty() {
+        let framed = self.headers.iter().any(|(name, _)| *name == "transfer-encoding");
+        if !self.body.is_empty() && !framed {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
         stream.write_all(format!("{head}\r\n{}", self.body).as_bytes())?;
@@ -108,7 +109,7 @@ fn parse(all: &[u8], bodiless: bool) -> io::Result<Reply> {
     let body = if chunked { unchunk(body).ok_or_else(|| wrong("chunks end early"))? } else { body.to_vec() };
     if let Some(length) = headers.get("content-length").and_then(|v| v.parse::<usize>().ok())
         && body.len() < length
-        && !bodiless
+        && !(bodiless || status == 304)
     {
         return Err(wrong("body ends early"));
     }

@@ -1,6 +1,7 @@
 //! Origins that say what they were asked: small HTTP/1.1 servers on loopback, independent of the code under test.
 //! The answer is JSON: name, method, path, headers and body of the request. Some paths behave on purpose:
-//! `/status/N` answers N, `/slow/MS` waits, `/reset` closes without an answer, `/flaky/N` fails N times with 503 per
+//! `/status/N` answers N, `/slow/MS` waits, `/reset` closes without an answer, `/chunked`, `/close`, `/broken`
+//! and `/garbage` frame their answer in that way, `/flaky/N` fails N times with 503 per
 //! value of `x-key` and `x-plane`.
 
 use std::collections::HashMap;
@@ -54,6 +55,10 @@ fn serve(name: &str, state: &State, stream: TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader)? {
         let Some((status, body)) = answer(name, state, &request) else { return Ok(()) };
+        if let Some(raw) = odd(&request.path) {
+            writer.write_all(raw.as_bytes())?;
+            return Ok(());
+        }
         let length = if request.method == "HEAD" || status == 204 { 0 } else { body.len() };
         let mut head =
             format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nx-origin: {name}\r\n");
@@ -66,6 +71,19 @@ fn serve(name: &str, state: &State, stream: TcpStream) -> io::Result<()> {
         writer.write_all(&all)?;
     }
     Ok(())
+}
+
+/// Answers that are framed in another way, or are wrong. The connection ends after them.
+fn odd(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "/chunked" => {
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+        }
+        "/close" => "HTTP/1.1 200 OK\r\n\r\nhello world",
+        "/broken" => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello",
+        "/garbage" => "what is HTTP?\r\n\r\n",
+        _ => return None,
+    })
 }
 
 fn answer(name: &str, state: &State, request: &Request) -> Option<(u16, String)> {

@@ -103,7 +103,7 @@ impl Planes {
         for (plane, process, address, _) in &mut self.proxies {
             let address = *address;
             process.until(&format!("{plane:?} serves its gateway"), || {
-                Ask::get("/").send(address).map_err(|error| error.to_string())
+                Ask::get("/").host("ready.example.com").send(address).map_err(|error| error.to_string())
             });
         }
     }

@@ -24,6 +24,8 @@ pub enum Failure {
     UpstreamRemoteReset,
     /// The upstream broke off in the middle of the response.
     UpstreamTermination,
+    /// The upstream ended or broke HTTP's rules in the middle of the response.
+    UpstreamCut,
     /// The upstream spoke no valid HTTP.
     UpstreamProtocol,
     /// Route or per-try timeout.
@@ -84,6 +86,7 @@ impl Failure {
             Self::UpstreamTermination => {
                 (0, "UC", "upstream_reset_after_response_started{connection_termination}")
             }
+            Self::UpstreamCut => (0, "UPE", "upstream_reset_after_response_started{protocol_error}"),
             Self::UpstreamProtocol => (502, "UPE", "upstream_reset_before_response_started{protocol_error}"),
             Self::UpstreamTimeout => (504, "UT", "response_timeout"),
             Self::Overflow => (503, "UO", "upstream_reset_before_response_started{overflow}"),

@@ -193,3 +193,19 @@ fn the_client_keeps_the_last_good_version_of_what_it_refused() {
     assert_eq!(held, [("a", "1"), ("b", "2")]);
     assert_eq!(&*request.nonce, "");
 }
+
+#[test]
+fn a_changed_cluster_brings_its_endpoints_again() {
+    let mut server = Server::new();
+    server.offer(Kind::Cluster, &set(Kind::Cluster, &[("a", "1"), ("b", "1")]));
+    server.offer(Kind::Endpoints, &set(Kind::Endpoints, &[("a", "1"), ("b", "1")]));
+    server.received(&ask(Kind::Cluster, &[]));
+    server.received(&ask(Kind::Endpoints, &["a", "b"]));
+    for response in server.drain() {
+        server.received(&ack(response.kind, &response.nonce));
+    }
+    server.offer(Kind::Cluster, &set(Kind::Cluster, &[("a", "1"), ("b", "2")]));
+    let told = server.drain();
+    let told: Vec<_> = told.iter().map(|response| (response.kind, names(&response.resources))).collect();
+    assert_eq!(told, [(Kind::Cluster, vec!["b"]), (Kind::Endpoints, vec!["b"])]);
+}

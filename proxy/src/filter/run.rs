@@ -75,18 +75,17 @@ pub fn reaches_cors(filters: &[Filter], steps: &[Step]) -> bool {
     !aborted || matches!(first, Some(Filter::Cors))
 }
 
-/// The CORS policy in force: of the weighted share, the rule, or the virtual host.
+/// The CORS policy in force where a request is forwarded: of the weighted share, the rule, or the virtual host.
+/// Redirects and direct responses have none, as in Envoy.
 pub fn cors_of(decision: &Decision) -> Option<&Arc<Cors>> {
-    let (rule, host) = match decision {
+    match decision {
         Decision::Forward(to) => {
             let share = to.share().and_then(|share| share.cors.as_ref());
-            return share.or(to.rule.cors.as_ref()).or(to.host.cors.as_ref());
+            share.or(to.rule.cors.as_ref()).or(to.host.cors.as_ref())
         }
-        Decision::Redirect { rule, host, .. } => (rule.as_ref(), host),
-        Decision::Respond { rule, host, .. } => (Some(rule), host),
-        Decision::Fail { rule, .. } => return rule.as_ref().and_then(|rule| rule.cors.as_ref()),
-    };
-    rule.and_then(|rule| rule.cors.as_ref()).or(host.cors.as_ref())
+        Decision::Fail { rule, .. } => rule.as_ref().and_then(|rule| rule.cors.as_ref()),
+        Decision::Redirect { .. } | Decision::Respond { .. } => None,
+    }
 }
 
 fn fault_of(decision: &Decision) -> Option<&Arc<Fault>> {

@@ -26,7 +26,7 @@ impl Length {
 /// The length of a request's body.
 pub(super) fn of_request(headers: &HeaderMap, version: Version) -> Result<Length, Refusal> {
     match (transfer_encoding(headers, version)?, content_length(headers)?) {
-        (true, Some(_)) => Err(Refusal::bad("content-length beside transfer-encoding")),
+        (true, Some(_)) => Err(Refusal::bad(super::head::BOTH)),
         (true, None) => Ok(Length::Chunked),
         (false, Some(n)) => Ok(Length::Fixed(n)),
         (false, None) => Ok(Length::None),
@@ -43,7 +43,7 @@ pub(super) fn of_response(
     let chunked = transfer_encoding(headers, version)?;
     let length = content_length(headers)?;
     if chunked && length.is_some() {
-        return Err(Refusal::bad("content-length beside transfer-encoding"));
+        return Err(Refusal::bad(super::head::BOTH));
     }
     let bodiless = status.is_informational()
         || status == StatusCode::NO_CONTENT
@@ -69,17 +69,7 @@ fn transfer_encoding(headers: &HeaderMap, version: Version) -> Result<bool, Refu
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(true);
     }
-    let mut codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
-    if codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked")) && !ends_chunked(value) {
-        return Err(Refusal::bad("chunked is not the last transfer coding"));
-    }
     Err(Refusal { status: 501, why: "transfer coding is not implemented" })
-}
-
-fn ends_chunked(value: &[u8]) -> bool {
-    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-    let count = value.split(|b| *b == b',').filter(|coding| is_chunked(coding)).count();
-    count == 1 && value.rsplit(|b| *b == b',').next().is_some_and(is_chunked)
 }
 
 /// The one `content-length`, digits only. Two of them are refused even when they agree.

@@ -13,6 +13,48 @@ use super::framing::{self, Length};
 
 /// More headers than this do not fit the parser's stack and are refused whatever the limit says.
 const PARSE_HEADERS: usize = 256;
+const NO_HOST: &str = "no host";
+const BAD_HOST: &str = "host is not valid";
+const STAR: &str = "request target is for OPTIONS";
+pub(super) const BOTH: &str = "content-length beside transfer-encoding";
+const MANY: &str = "too many headers";
+/// Methods that HTTP/1.1 requests may have, as in Envoy: those that were registered when its parser was written.
+const METHODS: [&str; 34] = [
+    "ACL",
+    "BIND",
+    "CHECKOUT",
+    "CONNECT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MOVE",
+    "MSEARCH",
+    "NOTIFY",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "PUT",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SOURCE",
+    "SUBSCRIBE",
+    "TRACE",
+    "UNBIND",
+    "UNLINK",
+    "UNLOCK",
+    "UNSUBSCRIBE",
+];
 /// Names and values as ranges of the head, before it is split off.
 type Ranges = SmallVec<[(u32, u32, u32, u32); 32]>;
 
@@ -42,6 +84,21 @@ pub struct Refusal {
 impl Refusal {
     pub(super) const fn bad(why: &'static str) -> Self {
         Refusal { status: 400, why }
+    }
+
+    /// `%RESPONSE_CODE_DETAILS%`
+    pub(crate) fn details(self) -> &'static str {
+        match self {
+            Refusal { status: 426, .. } => "low_version",
+            Refusal { why: NO_HOST, .. } => "missing_host_header",
+            Refusal { why: BAD_HOST, .. } => "http.invalid_authority",
+            Refusal { why: STAR, .. } => "http1.invalid_url",
+            Refusal { why: BOTH, .. } => "http1.content_length_and_chunked_not_allowed",
+            Refusal { why: MANY, .. } => "http1.too_many_headers",
+            Refusal { status: 431, .. } => "http1.headers_too_large",
+            Refusal { status: 501, .. } => "http1.invalid_transfer_encoding",
+            _ => "http1.codec_error",
+        }
     }
 }
 
@@ -90,8 +147,10 @@ pub(super) fn parse_request(buf: &mut BytesMut, limits: &Limits) -> Result<Optio
     let method = match parsed.method {
         Some("GET") => Method::GET,
         Some("POST") => Method::POST,
-        other => Method::from_bytes(other.unwrap_or_default().as_bytes())
-            .map_err(|_| Refusal::bad("method is not a token"))?,
+        other => {
+            let known = other.filter(|name| METHODS.contains(name));
+            known.and_then(|name| name.parse().ok()).ok_or(Refusal::bad("method is not known"))?
+        }
     };
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let target = range(buf, parsed.path.unwrap_or_default().as_bytes());
@@ -192,7 +251,7 @@ fn complete(
 fn refusal(error: httparse::Error) -> Refusal {
     use httparse::Error as E;
     match error {
-        E::TooManyHeaders => Refusal { status: 431, why: "too many headers" },
+        E::TooManyHeaders => Refusal { status: 431, why: MANY },
         E::HeaderName => Refusal::bad("header name is not a token"),
         E::HeaderValue => Refusal::bad("control character in a header value"),
         E::NewLine => Refusal::bad("line end is broken"),
@@ -204,7 +263,7 @@ fn refusal(error: httparse::Error) -> Refusal {
 
 fn header_ranges(buf: &[u8], lines: &[httparse::Header<'_>], limits: &Limits) -> Result<Ranges, Refusal> {
     if lines.len() > limits.max_headers {
-        return Err(Refusal { status: 431, why: "too many headers" });
+        return Err(Refusal { status: 431, why: MANY });
     }
     let ranges = lines.iter().map(|line| {
         let (name, value) = (range(buf, line.name.as_bytes()), range(buf, line.value));
@@ -263,7 +322,10 @@ fn split_target(
     if *method == Method::CONNECT {
         return Ok((None, checked_authority(target)?, Bytes::new()));
     }
-    if target.first() == Some(&b'/') || (&target[..] == b"*" && *method == Method::OPTIONS) {
+    if &target[..] == b"*" && *method != Method::OPTIONS {
+        return Err(Refusal::bad(STAR));
+    }
+    if target.first() == Some(&b'/') || &target[..] == b"*" {
         return Ok((None, host, target));
     }
     let (https, rest) = if has_prefix(&target, b"http://") {
@@ -295,7 +357,7 @@ fn host(headers: &HeaderMap, version: Version) -> Result<Bytes, Refusal> {
     match (values.next(), values.next()) {
         (Some(host), None) => checked_authority(Bytes::copy_from_slice(host.as_bytes())),
         (None, _) if version == Version::HTTP_10 => Ok(Bytes::new()),
-        (None, _) => Err(Refusal::bad("no host")),
+        (None, _) => Err(Refusal::bad(NO_HOST)),
         (Some(_), Some(_)) => Err(Refusal::bad("more than one host")),
     }
 }
@@ -304,7 +366,7 @@ fn host(headers: &HeaderMap, version: Version) -> Result<Bytes, Refusal> {
 fn checked_authority(authority: Bytes) -> Result<Bytes, Refusal> {
     let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b);
     if authority.is_empty() || !authority.iter().all(allowed) {
-        return Err(Refusal::bad("host is not valid"));
+        return Err(Refusal::bad(BAD_HOST));
     }
     Ok(authority)
 }

@@ -161,9 +161,6 @@ pub(crate) async fn attempt(
     let active = Active::new(endpoint.clone());
     let mut flight = Flight { up, endpoint, _active: active, _permit: permit };
     note_connection(exchange, &flight);
-    if std::mem::take(&mut exchange.expects) {
-        down.allow_body().await;
-    }
     let head = head(exchange, down, dog, call, &mut per_try, &mut flight.up).await;
     match head {
         Ok(answer) => Ok((flight, answer)),
@@ -328,7 +325,7 @@ async fn head(
             up.note_window();
             match pumped {
                 Poll::Ready(Err(Broken::Source(failure))) => {
-                    return Poll::Ready(Err(Ended::Stop(Stop::Gone(client_failure(failure)))));
+                    return Poll::Ready(Err(Ended::Stop(broken_request(failure))));
                 }
                 Poll::Ready(Err(Broken::Sink(_))) => call.upload_broken = true,
                 Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -344,7 +341,14 @@ async fn head(
                 call.receive.clear();
             }
         }
-        match up.poll_head(cx, &exchange.facts.method) {
+        let mut interim = false;
+        let answered = up.poll_head(cx, &exchange.facts.method, &mut interim);
+        if interim && std::mem::take(&mut exchange.expects) {
+            down.allow_body();
+        }
+        // A write error comes back with the response.
+        let _ignored = down.side().poll_flush(cx);
+        match answered {
             Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
             Poll::Ready(Err(failure)) => {
                 return Poll::Ready(Err(Ended::Failed { error: failure.into(), sent: true, again: false }));
@@ -367,6 +371,16 @@ pub(crate) fn client_failure(failure: Failure) -> Failure {
     match failure {
         Failure::UpstreamProtocol => Failure::DownstreamProtocol,
         _ => Failure::DownstreamReset,
+    }
+}
+
+/// The end of a request whose body cannot be read on: who still listens is told why.
+fn broken_request(failure: Failure) -> Stop {
+    match client_failure(failure) {
+        Failure::DownstreamProtocol => {
+            Reply { last: true, ..Reply::failure(Failure::DownstreamProtocol, "Bad Request") }.into()
+        }
+        failure => Stop::Gone(failure),
     }
 }
 

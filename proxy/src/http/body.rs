@@ -69,7 +69,10 @@ impl Side<'_> {
     /// The next piece; `None` at the end.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Failure>> {
         match self {
-            Side::H1(conn) => conn.poll_frame(cx).map_err(|error| of_h1(&error)),
+            Side::H1(conn) => conn.poll_frame(cx).map_err(|error| match error {
+                h1::Error::Closed => Failure::UpstreamCut,
+                error => of_h1(&error),
+            }),
             Side::H2(stream) => stream.poll_frame(cx),
         }
     }

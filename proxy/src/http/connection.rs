@@ -195,9 +195,10 @@ async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
     let status = http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::BAD_REQUEST);
     tracing::debug!(peer = %session.conn.peer, why = refusal.why, "request refused");
     let mut facts = super::head::blank(session);
+    facts.method = http::Method::from_bytes(b"-").unwrap_or_default();
     facts.status = refusal.status;
     facts.failures.push(crate::fail::Failure::DownstreamProtocol);
-    facts.details = Some(crate::fail::Failure::DownstreamProtocol.row().details.into());
+    facts.details = Some(refusal.details().into());
     facts.ended = Some(std::time::Duration::ZERO);
     session.worker.observer.request(&session.http, &facts);
     conn.set_last();

@@ -55,7 +55,7 @@ pub(crate) struct Exchange {
     pub(crate) https: bool,
     /// Of the request's body.
     pub(crate) length: Length,
-    /// The client waits for `100 Continue`.
+    /// The client waits for `100 Continue`, which is the upstream's to say.
     pub(crate) expects: bool,
     /// A protocol switch that the chain allows.
     pub(crate) upgrade: Option<HeaderValue>,

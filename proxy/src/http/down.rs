@@ -73,17 +73,14 @@ impl Down<'_> {
         }
     }
 
-    /// The client waits for permission to send the body.
-    pub(crate) async fn allow_body(&mut self) {
+    /// Queues the permission to send the body.
+    pub(crate) fn allow_body(&mut self) {
         match self {
-            Down::H1 { conn, .. } => {
-                conn.write_continue();
-                // A write error comes back with the response.
-                std::future::poll_fn(|cx| conn.poll_flush(cx)).await.ok();
-            }
+            Down::H1 { conn, .. } => conn.write_continue(),
             Down::H2 { respond, .. } => {
                 let mut interim = Response::new(());
                 *interim.status_mut() = StatusCode::CONTINUE;
+                // A client that has gone is found when it is answered.
                 respond.send_informational(interim).ok();
             }
         }

@@ -15,7 +15,7 @@ const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const EXTERNAL: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
 /// Meaningful only between proxies: never accepted from outside.
-const INTERNAL: [HeaderName; 13] = [
+const INTERNAL: [HeaderName; 16] = [
     HeaderName::from_static("x-envoy-internal"),
     HeaderName::from_static("x-envoy-retry-on"),
     HeaderName::from_static("x-envoy-retry-grpc-on"),
@@ -28,6 +28,9 @@ const INTERNAL: [HeaderName; 13] = [
     HeaderName::from_static("x-envoy-force-trace"),
     HeaderName::from_static("x-envoy-ip-tags"),
     HeaderName::from_static("x-envoy-original-path"),
+    HeaderName::from_static("x-envoy-original-host"),
+    HeaderName::from_static("x-envoy-downstream-service-cluster"),
+    HeaderName::from_static("x-envoy-downstream-service-node"),
     HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
 ];
 

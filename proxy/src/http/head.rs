@@ -39,7 +39,9 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
     let protocol = version_before(session.conn.tls.as_ref(), &mut headers, arrived.version);
     let secure = session.conn.tls.is_some();
     let https = forwarded::rewrite(http, &session.conn, secure, &mut headers);
-    let expects = headers.remove(header::EXPECT);
+    let expects = headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     request_id(session, &mut headers);
     let trace = http.tracing.as_ref().map(|tracing| {
         let internal = !http.use_remote_address;
@@ -61,14 +63,14 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
         authority: arrived.authority,
         https,
         length: arrived.length,
-        expects: false,
+        expects,
         upgrade: None,
         peer_asked: false,
         cors: None,
         set_cookie: None,
         answered: false,
     };
-    let refused = check(http, &mut exchange, upgrade, expects).err();
+    let refused = check(http, &mut exchange, upgrade).err();
     (exchange, refused)
 }
 
@@ -116,12 +118,11 @@ pub(crate) fn blank(session: &Session) -> Facts {
 }
 
 /// What is refused whatever the routes say.
-fn check(
-    http: &HttpChain,
-    exchange: &mut Exchange,
-    upgrade: Option<HeaderValue>,
-    expects: Option<HeaderValue>,
-) -> Result<(), Stop> {
+fn check(http: &HttpChain, exchange: &mut Exchange, upgrade: Option<HeaderValue>) -> Result<(), Stop> {
+    let relative = !exchange.path.starts_with('/') && exchange.facts.method != Method::CONNECT;
+    if relative && !exchange.path.is_empty() {
+        return Err(Reply::text(StatusCode::NOT_FOUND, "", "absolute_path_rejected").into());
+    }
     match path::normal(&exchange.path, http.normalize_path, http.merge_slashes) {
         None => return Err(Reply::text(StatusCode::BAD_REQUEST, "", "path_normalization_failed").into()),
         Some(normal) if *normal != *exchange.path => {
@@ -137,21 +138,11 @@ fn check(
             exchange.authority = host.into();
         }
     }
-    match expects {
-        None => {}
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            exchange.expects = !exchange.length.is_empty();
-        }
-        Some(_) => return Err(Reply::text(StatusCode::EXPECTATION_FAILED, "", "unknown_expectation").into()),
-    }
     if arrived_too_large(http, exchange) {
         return Err(Reply::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too_many_headers").into());
     }
     if exchange.authority.is_empty() && exchange.facts.protocol != Version::HTTP_10 {
         return Err(Reply::text(StatusCode::BAD_REQUEST, "", "missing_host_header").into());
-    }
-    if exchange.facts.method == Method::CONNECT && !has(&http.upgrades, b"connect") {
-        return Err(Reply::text(StatusCode::FORBIDDEN, "", "upgrade_failed").into());
     }
     if let Some(upgrade) = upgrade {
         exchange.facts.request_headers.insert(header::UPGRADE, upgrade.clone());
@@ -172,7 +163,9 @@ fn has(list: &[Arc<str>], wanted: &[u8]) -> bool {
 
 /// Whether the protocol may be switched: the route's opinion, else the chain's.
 pub(crate) fn allow_upgrade(session: &Session, exchange: &Exchange, forward: &Forward) -> Result<(), Stop> {
-    let Some(wanted) = exchange.upgrade.as_ref().map(HeaderValue::as_bytes) else { return Ok(()) };
+    let connect = exchange.facts.method == Method::CONNECT;
+    let wanted = exchange.upgrade.as_ref().map(HeaderValue::as_bytes).or(connect.then_some(b"connect"));
+    let Some(wanted) = wanted else { return Ok(()) };
     let route = forward.upgrades.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted));
     match route.map_or_else(|| has(&session.http.upgrades, wanted), |(_, enabled)| *enabled) {
         true => Ok(()),

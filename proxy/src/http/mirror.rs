@@ -110,7 +110,7 @@ async fn run(worker: Rc<Worker>, cluster: Arc<Cluster>, request: Request) {
     let mut nowhere = Stream2::default();
     let sent = poll_fn(|cx| upload.poll(cx, &mut Side::H2(&mut nowhere), &mut up.side())).await;
     let answer = match sent {
-        Ok(()) => poll_fn(|cx| up.poll_head(cx, &request.method)).await,
+        Ok(()) => poll_fn(|cx| up.poll_head(cx, &request.method, &mut false)).await,
         Err(_) => return up.abort(),
     };
     match answer {

@@ -1,23 +1,25 @@
-//! Paths in one spelling: dot segments resolved, slashes merged, fragment cut, as the chain asks. Pure.
-//! Policies and routes then see what the application will see. Follows Envoy's `normalize_path` (RFC 3986).
+//! Paths in one spelling: unreserved characters unescaped, dot segments resolved, slashes merged, as the chain asks.
+//! Policies and routes then see what the application will see. Follows Envoy's `normalize_path` (RFC 3986). Pure.
 
 use std::borrow::Cow;
 
-/// The path, with its query untouched, in its normal form; `None`: it leaves the root and is refused.
+/// The path, with its query untouched, in its normal form; `None`: it has none and is refused.
 pub(crate) fn normal<'a>(target: &'a str, dots: bool, merge: bool) -> Option<Cow<'a, str>> {
-    let target = target.split('#').next().unwrap_or_default();
+    if target.contains('#') {
+        return None;
+    }
     let (path, query) = match target.find('?') {
         Some(at) => target.split_at(at),
         None => (target, ""),
     };
-    let dotted = dots && needs_dots(path);
+    let unusual = dots && is_unusual(path);
     let doubled = merge && path.contains("//");
-    if !(dotted || doubled) || !path.starts_with('/') {
+    if !(unusual || doubled) || !path.starts_with('/') {
         return Some(Cow::Borrowed(target));
     }
     let mut path = Cow::Borrowed(path);
-    if dotted {
-        path = Cow::Owned(resolve(&path)?);
+    if unusual {
+        path = Cow::Owned(resolve(&spelled(&path)?));
     }
     if doubled {
         path = Cow::Owned(merged(&path));
@@ -26,44 +28,63 @@ pub(crate) fn normal<'a>(target: &'a str, dots: bool, merge: bool) -> Option<Cow
 }
 
 /// Quick and never wrong in the negative.
-fn needs_dots(path: &str) -> bool {
-    path.contains("/.") || path.contains('\\') || path.contains("%2e") || path.contains("%2E")
+fn is_unusual(path: &str) -> bool {
+    path.contains("/.") || path.bytes().any(|b| b == b'%' || b == b'\\' || is_escaped(b))
 }
 
-/// Takes away `.` and `..`, also as `%2e`; a backslash is a slash.
-fn resolve(path: &str) -> Option<String> {
-    let path = path.replace('\\', "/");
+/// Characters that a path may hold in no other form than escaped.
+fn is_escaped(byte: u8) -> bool {
+    !byte.is_ascii_graphic() || b"\"<>^`{|}".contains(&byte)
+}
+
+/// Unreserved characters as they are, what needs it escaped, slashes for backslashes. `None`: a NUL.
+fn spelled(path: &str) -> Option<String> {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        let code = match (byte, tail) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        match (code, byte) {
+            (Some(0), _) => return None,
+            (Some(code), _) if code.is_ascii_alphanumeric() || b"-._~".contains(&code) => {
+                out.push(char::from(code));
+                rest = &tail[2..];
+            }
+            (None, b'\\') => out.push('/'),
+            // Writing to a string cannot fail.
+            (None, byte) if is_escaped(*byte) => drop(write!(out, "%{byte:02X}")),
+            _ => out.push(char::from(*byte)),
+        }
+    }
+    Some(out)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Takes away `.` and `..`; there is nothing above the root.
+fn resolve(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match dots(segment) {
-            Some(1) => {}
-            Some(_) => {
-                kept.pop()?;
-            }
-            None => {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => {
                 kept.push(segment);
                 continue;
             }
         }
-        if last {
+        if segments.peek().is_none() {
             kept.push("");
         }
     }
-    Some(kept.iter().fold(String::with_capacity(path.len()), |out, segment| out + "/" + segment))
-}
-
-/// How many dots a segment consists of, if it is one or two and nothing else.
-fn dots(segment: &str) -> Option<usize> {
-    if segment.len() > 6 {
-        return None;
-    }
-    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-        "." => Some(1),
-        ".." => Some(2),
-        _ => None,
-    }
+    kept.iter().fold(String::with_capacity(path.len()), |out, segment| out + "/" + segment)
 }
 
 fn merged(path: &str) -> String {
@@ -90,12 +111,17 @@ mod tests {
             ("/a/b/.", Some("/a/b/")),
             ("/a/%2e%2E/b?c", Some("/b?c")),
             ("/a\\..\\b", Some("/b")),
-            ("/..", None),
-            ("/../etc", None),
+            ("/..", Some("/")),
+            ("/../etc", Some("/etc")),
+            ("/a/../../..", Some("/")),
+            ("/a%2Fb/%7Euser/%41%zz%", Some("/a%2Fb/~user/A%zz%")),
+            ("/%252e%252e/a", Some("/%252e%252e/a")),
+            ("/a<b>", Some("/a%3Cb%3E")),
+            ("/%00", None),
             ("/a//b", Some("/a/b")),
             ("/a/.../b", Some("/a/.../b")),
             ("/.hidden", Some("/.hidden")),
-            ("/a#frag", Some("/a")),
+            ("/a#frag", None),
             ("*", Some("*")),
             ("", Some("")),
         ] {

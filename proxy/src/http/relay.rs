@@ -106,8 +106,12 @@ async fn pump(
         }
         match download.poll(cx, &mut up.side(), &mut down.side()) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(Broken::Source(_))) => {
-                return Poll::Ready(Err(Stop::Broken(Failure::UpstreamTermination)));
+            Poll::Ready(Err(Broken::Source(failure))) => {
+                let broken = match failure {
+                    Failure::UpstreamCut | Failure::UpstreamProtocol => Failure::UpstreamCut,
+                    _ => Failure::UpstreamTermination,
+                };
+                return Poll::Ready(Err(Stop::Broken(broken)));
             }
             Poll::Ready(Err(Broken::Sink(_))) => {
                 return Poll::Ready(Err(Stop::Gone(Failure::DownstreamReset)));

@@ -73,7 +73,8 @@ async fn pipeline(
     }
     // decide
     let to = route::forwarded(exchange, plan.decision)?;
-    head::allow_upgrade(session, exchange, to.forward())?;
+    head::allow_upgrade(session, exchange, to.forward())
+        .map_err(|stop| route::local_reply(exchange, &to, stop))?;
     // action
     route::rewrite(session, exchange, &to);
     decorate(session, exchange);

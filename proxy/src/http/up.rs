@@ -111,17 +111,19 @@ impl Up {
         }
     }
 
-    /// The response's head; interim responses are skipped.
+    /// The response's head; of interim responses only `100 Continue` is noted.
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         method: &Method,
+        interim: &mut bool,
     ) -> Poll<Result<Answer, Failure>> {
         match self {
             Up::H1(single) => loop {
                 let head = ready!(single.conn.poll_response(cx, &Limits::default(), method));
                 let head = head.map_err(|error| of_h1(&error))?;
                 if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                    *interim |= head.status == StatusCode::CONTINUE;
                     continue;
                 }
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -136,6 +138,9 @@ impl Up {
             },
             Up::H2 { response, stream, lease, .. } => {
                 let Some(pending) = response else { return Poll::Ready(Err(Failure::UpstreamReset)) };
+                while let Poll::Ready(Some(Ok(said))) = pending.poll_informational(cx) {
+                    *interim |= said.status() == StatusCode::CONTINUE;
+                }
                 let answer = match ready!(std::pin::Pin::new(pending).poll(cx)) {
                     Ok(answer) => answer,
                     Err(error) => {

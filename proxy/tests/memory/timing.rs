@@ -100,7 +100,7 @@ fn an_upstream_that_breaks_off_breaks_the_response() {
         let mut text = String::new();
         io.read_to_string(&mut text).await.unwrap();
         assert!(!text.contains("0\r\n\r\n"), "a broken body must not look whole: {text}");
-        assert_eq!(mesh.last().failures, [Failure::UpstreamTermination]);
+        assert_eq!(mesh.last().failures, [Failure::UpstreamCut]);
     });
 }
 

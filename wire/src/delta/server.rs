@@ -3,7 +3,7 @@
 //! In: what the client should see ([`Server::offer`], [`Server::change`]) and its requests. Out: responses, in an
 //! order that never points a client at something that it does not have yet, and [`Report`]s. One per connection,
 //! owned by pilot's push. Promises: at most one unanswered response per kind, later changes merge into the next;
-//! what the client holds is not sent again; the first set of a kind is never split.
+//! what the client holds is not sent again, but for the endpoints of a changed cluster; the first set of a kind is never split.
 
 use std::sync::Arc;
 
@@ -236,6 +236,12 @@ impl Server {
             let lane = &mut self.stream(child).lane;
             lane.drop_parents(&batch.removed);
             lane.add_parents(&batch.fresh, true);
+        }
+        if kind == Kind::Cluster {
+            // A stock Envoy warms a cluster that has changed until it hears of its endpoints, and does not ask for
+            // what it watches already. Endpoints bear the name of their cluster.
+            let changed = batch.resources.iter().map(|resource| &resource.name);
+            self.stream(Kind::Endpoints).lane.again(changed);
         }
         out.push(Response { kind, resources: batch.resources, removed: batch.removed, nonce, version });
     }

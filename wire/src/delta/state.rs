@@ -143,6 +143,16 @@ impl Lane {
         }
     }
 
+    /// The client needs what it holds of these once more.
+    pub(crate) fn again<'a>(&mut self, names: impl Iterator<Item = &'a Arc<str>>) {
+        for name in names {
+            if let Some(Some(version)) = self.sent.get_mut(name) {
+                *version = "".into();
+                self.dirty.insert(name.clone());
+            }
+        }
+    }
+
     /// Names that the client has.
     pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<str>> {
         self.sent.iter().filter(|(_, version)| version.is_some()).map(|(name, _)| name)

@@ -95,6 +95,11 @@ impl Server {
             let number = self.responses + 1;
             if let Some(response) = self.stream(kind).respond(kind, number) {
                 self.responses = number;
+                if kind == Kind::Cluster {
+                    // As for delta clients; here the whole set may have changed.
+                    let clusters = response.resources.iter().map(|resource| &resource.name);
+                    self.stream(Kind::Endpoints).lane.again(clusters);
+                }
                 out.push(response);
             }
         }
