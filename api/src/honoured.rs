@@ -21,15 +21,12 @@ const TRAFFIC_POLICY: &[&str] = &[
     "loadBalancer.localityLbSetting.failoverPriority",
     "loadBalancer.zoneAwareLbSetting",
     "loadBalancer.backendUtilization",
-    "loadBalancer.warmup",
-    "loadBalancer.warmupDurationSecs",
-    "connectionPool.http.http2KeepAlive",
     "outlierDetection.outlierDetectionHttpErrorCodes",
     "tls.caCrl",
 ];
 
 /// Those that ports do not have.
-const DESTINATION_POLICY: &[&str] = &["tunnel", "proxyProtocol", "retryBudget"];
+const DESTINATION_POLICY: &[&str] = &["tunnel", "proxyProtocol", "retryBudget.budgetInterval"];
 
 /// Where a DestinationRule has traffic policies.
 const TRAFFIC_POLICY_AT: &[&str] = &[
@@ -54,9 +51,6 @@ const NOT_YET: &[(Kind, &[&str])] = &[
             "servers[].tls.caCrl",
             "servers[].tls.tlsCertificates[].caCertificates",
             "servers[].tls.ecdhCurves",
-            "servers[].tls.cipherSuites",
-            "servers[].tls.verifyCertificateSpki",
-            "servers[].tls.verifyCertificateHash",
         ],
     ),
     (Kind::ServiceEntry, &["resolution=DYNAMIC_DNS", "endpoints[].network"]),
@@ -328,7 +322,7 @@ mod tests {
     fn fields_values_and_whole_kinds() {
         let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: x\n  \
                     subsets:\n  - name: v1\n    trafficPolicy:\n      retryBudget: {budgetInterval: 9s}\n      tls: {mode: SIMPLE}\n";
-        assert_eq!(paths(rule), ["9:spec.subsets[0].trafficPolicy.retryBudget"]);
+        assert_eq!(paths(rule), ["9:spec.subsets[0].trafficPolicy.retryBudget.budgetInterval"]);
         let claims = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n  http:\n  - match:\n    \
                       - headers: {'@request.auth.claims.sub': {exact: a}, x: {exact: b}}\n";
         assert_eq!(paths(claims), ["7:spec.http[0].match[0].headers[@request.auth.claims.sub]"]);

@@ -192,18 +192,15 @@ pub fn originate(tls: &ClientTls, sans: &[String], credentials: bool, own: bool)
 }
 
 /// TLS that a gateway terminates.
-pub fn gateway_server(tls: &ServerTls, alpn: &[&str], own: bool) -> DownstreamTlsContext {
+pub fn gateway_server(tls: &ServerTls, alpn: &[&str]) -> DownstreamTlsContext {
     if tls.mode == ServerTlsMode::IstioMutual {
         return mesh_server(alpn);
     }
     let min = version(tls.min).unwrap_or(TlsProtocol::TlSv12);
     let max = version(tls.max).unwrap_or(TlsProtocol::TlSv13);
     let mut params = versions(min, max);
-    // Our own proxy has one fixed list and would refuse the listener.
-    if !own {
-        let known = |name: &&String| CIPHERS.contains(&name.as_str());
-        params.cipher_suites = tls.ciphers.iter().filter(known).cloned().collect();
-    }
+    let known = |name: &&String| CIPHERS.contains(&name.as_str());
+    params.cipher_suites = tls.ciphers.iter().filter(known).cloned().collect();
     let mut common = CommonTlsContext {
         tls_params: Some(params),
         alpn_protocols: alpn.iter().map(|&p| p.to_owned()).collect(),

@@ -23,8 +23,7 @@ pub(super) fn apply(cluster: &mut Cluster, input: &Outbound) {
         return;
     }
     let balance = input.policy.balance.clone().unwrap_or_default();
-    // Our own proxy has no slow start yet and would refuse the cluster.
-    let slow_start = balance.warmup.filter(|_| !input.features.own()).map(warmup);
+    let slow_start = balance.warmup.map(warmup);
     let (policy, config) = match &balance.algorithm {
         Algorithm::RoundRobin => (
             LbPolicy::RoundRobin,

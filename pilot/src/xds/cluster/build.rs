@@ -94,8 +94,7 @@ pub fn outbound(input: &Outbound) -> Cluster {
     let mut cluster = Cluster {
         name: name.to_string(),
         connect_timeout: Some(duration(pool.connect_timeout.unwrap_or(input.mesh.connect_timeout))),
-        // Our own proxy counts no budgets yet and would refuse the cluster.
-        circuit_breakers: Some(breakers(&pool, input.policy.retry_budget.filter(|_| !input.features.own()))),
+        circuit_breakers: Some(breakers(&pool, input.policy.retry_budget)),
         metadata: Some(metadata(vec![("istio", describe(input))])),
         upstream_connection_options: keepalive(pool.keepalive.or(input.mesh.keepalive)),
         outlier_detection: input.policy.outlier.as_ref().map(outlier::detection),

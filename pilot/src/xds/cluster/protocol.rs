@@ -25,9 +25,6 @@ pub(super) const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOpt
 
 /// Options of an outbound cluster.
 pub(super) fn outbound(input: &Outbound, port: &Port, pool: &Pool) -> Option<Any> {
-    // Our own proxy sends no pings yet and would refuse the cluster.
-    let pool =
-        &Pool { http2_keepalive: pool.http2_keepalive.filter(|_| !input.features.own()), ..pool.clone() };
     let upgrade = match pool.upgrade {
         Upgrade::Always => true,
         Upgrade::Never => false,

@@ -30,18 +30,12 @@ struct Open<'a> {
 fn open<'a>(sight: &'a Sight<'_>) -> BTreeMap<u16, Vec<Open<'a>>> {
     let mut out: BTreeMap<u16, Vec<Open<'_>>> = BTreeMap::new();
     for serving in &sight.view.gateways {
-        for server in serving.gateway.servers.iter().filter(|s| can_serve(sight, s)) {
+        for server in &serving.gateway.servers {
             let port = serving.ports.get(&server.port).copied().unwrap_or(server.port);
             out.entry(port).or_default().push(Open { gateway: &serving.gateway, server, port });
         }
     }
     out
-}
-
-/// Our own proxy cannot pin certificates yet: a server that asks for it stays closed there, rather than open to more.
-fn can_serve(sight: &Sight<'_>, server: &Server) -> bool {
-    let pinned = server.tls.as_ref().is_some_and(|t| !t.spki.is_empty() || !t.hashes.is_empty());
-    !(pinned && sight.view.features.own())
 }
 
 impl Open<'_> {

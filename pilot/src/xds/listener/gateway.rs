@@ -65,8 +65,7 @@ pub fn build(input: &Gateway) -> Listener {
             To::Sni(target) | To::Tcp(target) => filters::tcp(common, &stat_prefix(target), target),
         };
         let alpn: &[&str] = if matches!(one.to, To::Http(_)) { &["h2", "http/1.1"] } else { &[] };
-        let context =
-            one.tls.as_ref().map(|setting| tls::gateway_server(setting, alpn, common.features.own()));
+        let context = one.tls.as_ref().map(|setting| tls::gateway_server(setting, alpn));
         let mut chain = chain::chain("", when, context.as_ref(), filters);
         if encrypted {
             chain.transport_socket_connect_timeout = one.tls.as_ref().map(|_| secs(HANDSHAKE));
