@@ -12,6 +12,12 @@ const BOOT: &str = r#"
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 static_resources:
   listeners:
+  - name: strict
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    listener_filters:
+    - name: tls
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}
+    filter_chains: [{filter_chain_match: {transport_protocol: tls}}]
   - name: web
     address: {socket_address: {address: 127.0.0.1, port_value: 0}}
     filter_chains:
@@ -71,6 +77,14 @@ fn serves_tells_and_ends() {
     assert!(get(admin, "GET /config_dump?resource=static_listeners").contains("\"name\": \"web\""));
     assert!(get(admin, "POST /logging?level=debug").starts_with("HTTP/1.1 503"));
 
+    // Plain text where no chain takes it: a reset, as from Envoy.
+    let strict = runtime().unwrap().block_on(process.listeners.opened("strict"));
+    let mut plain = TcpStream::connect(strict).unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let refused = plain.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(get(admin, "GET /stats?filter=strict.no_filter").ends_with("no_filter_chain_match: 1\n"));
+
     // An idle connection holds nobody back.
     let idle = TcpStream::connect(web).unwrap();
     drop(stop);
@@ -88,6 +102,6 @@ fn a_bad_bootstrap_is_refused_by_field() {
     let error = refused("static_resources: {clusters: [{name: a, typ: STATIC}]}");
     assert!(error.contains("b.yaml") && error.contains("clusters[0].typ"), "{error}");
     let error = refused(&BOOT.replace("http.router.v3", "http.lua.v3"));
-    assert!(error.contains("listeners[0]") && error.contains("http_filters[0]"), "{error}");
+    assert!(error.contains("listeners[1]") && error.contains("http_filters[0]"), "{error}");
     validate(&Bootstrap { text: BOOT.into(), ..Bootstrap::default() }).unwrap();
 }

@@ -196,6 +196,10 @@ impl Admit {
                     "no filter chain matches"
                 );
                 self.refusals.refused(listener, &arrival.facts(listener, Failure::NoChain));
+                // A reset, as where nobody had read the first bytes. Without it the client just sees an end.
+                if let Err(error) = socket2::SockRef::from(&arrival.stream).set_linger(Some(Duration::ZERO)) {
+                    tracing::debug!(%error, "a refused connection ends without a reset");
+                }
             }
             Refused::Late => add(&stats.downstream_pre_cx_timeout),
             Refused::NoHeader => add(&stats.downstream_listener_filter_error),

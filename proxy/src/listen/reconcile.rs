@@ -29,6 +29,9 @@ pub struct Bound {
     pub error: Option<String>,
 }
 
+/// A configured address; with the listener's name where the port is 0, since each of those is a port of its own.
+type Place = (SocketAddr, Option<Arc<str>>);
+
 struct Open {
     name: Arc<Mutex<Arc<str>>>,
     local: SocketAddr,
@@ -44,7 +47,7 @@ pub struct Listeners {
 
 #[derive(Default)]
 struct Shared {
-    table: Mutex<BTreeMap<SocketAddr, Bound>>,
+    table: Mutex<BTreeMap<Place, Bound>>,
     closed: std::sync::atomic::AtomicBool,
     /// Rings when `closed` was set, or when the table changed.
     wake: Notify,
@@ -54,7 +57,7 @@ struct Shared {
 impl Listeners {
     /// What is open, and what could not be opened, by configured address.
     pub fn list(&self) -> Vec<(SocketAddr, Bound)> {
-        self.shared.table.lock().iter().map(|(address, bound)| (*address, bound.clone())).collect()
+        self.shared.table.lock().iter().map(|((address, _), bound)| (*address, bound.clone())).collect()
     }
 
     /// Stops accepting for good.
@@ -83,7 +86,7 @@ impl Listeners {
     /// Follows `config` for ever. Runs on the accept thread.
     pub async fn follow(self, config: base::Live<Config>, places: Arc<Places>) {
         let mut reader = config.reader();
-        let mut open: BTreeMap<SocketAddr, Open> = BTreeMap::new();
+        let mut open: BTreeMap<Place, Open> = BTreeMap::new();
         loop {
             let closed = self.shared.closed.load(std::sync::atomic::Ordering::Acquire);
             let now = reader.load();
@@ -101,20 +104,21 @@ impl Listeners {
     /// True if an address could not be bound.
     fn apply(
         &self,
-        open: &mut BTreeMap<SocketAddr, Open>,
-        wanted: BTreeMap<SocketAddr, Arc<str>>,
+        open: &mut BTreeMap<Place, Open>,
+        wanted: BTreeMap<Place, Arc<str>>,
         places: &Arc<Places>,
     ) -> bool {
-        open.retain(|address, _| {
-            let keep = wanted.contains_key(address);
+        open.retain(|place, known| {
+            let keep = wanted.contains_key(place);
             if !keep {
-                tracing::info!(%address, "listening socket closed");
+                tracing::info!(address = %known.local, "listening socket closed");
             }
             keep
         });
         let mut table = BTreeMap::new();
-        for (address, listener) in wanted {
-            let bound = match open.get(&address) {
+        for (place, listener) in wanted {
+            let address = place.0;
+            let bound = match open.get(&place) {
                 Some(known) => {
                     known.name.lock().clone_from(&listener);
                     Bound { listener, local: Some(known.local), error: None }
@@ -122,11 +126,11 @@ impl Listeners {
                 None => match start(address, listener.clone(), places) {
                     Ok(fresh) => {
                         let local = Some(fresh.local);
-                        open.insert(address, fresh);
+                        open.insert(place.clone(), fresh);
                         Bound { listener, local, error: None }
                     }
                     Err(error) => {
-                        let told = self.shared.table.lock().get(&address).is_some_and(|b| b.error.is_some());
+                        let told = self.shared.table.lock().get(&place).is_some_and(|b| b.error.is_some());
                         if !told {
                             tracing::error!(%address, %listener, %error, "cannot listen; will try again");
                         }
@@ -134,7 +138,7 @@ impl Listeners {
                     }
                 },
             };
-            table.insert(address, bound);
+            table.insert(place, bound);
         }
         let failed = table.values().any(|bound| bound.error.is_some());
         *self.shared.table.lock() = table;
@@ -144,13 +148,14 @@ impl Listeners {
 }
 
 /// Configured address -> listener. Of two listeners with one address the first by name has it.
-fn wanted(config: &Config) -> BTreeMap<SocketAddr, Arc<str>> {
+fn wanted(config: &Config) -> BTreeMap<Place, Arc<str>> {
     let mut listeners: Vec<_> = config.listeners.values().filter(|listener| listener.bind).collect();
     listeners.sort_by(|a, b| a.name.cmp(&b.name));
     let mut wanted = BTreeMap::new();
     for listener in listeners {
         for address in &listener.addresses {
-            wanted.entry(*address).or_insert_with(|| listener.name.clone());
+            let place = (*address, (address.port() == 0).then(|| listener.name.clone()));
+            wanted.entry(place).or_insert_with(|| listener.name.clone());
         }
     }
     wanted
