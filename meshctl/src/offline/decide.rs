@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use base::Live;
 use http::{HeaderMap, HeaderValue};
-use proxy::config::{App, Chain, Config, HttpChain, Listener, Target, TcpChain};
+use proxy::config::{App, Config, HttpChain, Listener, Target, TcpChain};
 use proxy::dice::Dice;
 use proxy::filter::{request_headers, response_headers, rewrite};
 use proxy::listen::{Seen, choose};
@@ -69,7 +69,7 @@ pub fn decide(proxy: &Proxy, request: &Request, seed: u64) -> Result<Answer> {
         App::Http(http) => {
             through_http(&mut answer, &config, http, &connection(listener, &seen), request, &mut dice)
         }
-        App::Tcp(tcp) => through_tcp(&mut answer, &config, tcp, chain),
+        App::Tcp(tcp) => through_tcp(&mut answer, &config, tcp),
         App::Close => {
             answer.decision = "fail".into();
             answer.detail = "the connection is closed".into();
@@ -150,12 +150,12 @@ fn listener<'a>(config: &'a Config, proxy: &Proxy, destination: SocketAddr) -> R
     own.or_else(outbound).context("the proxy has no listener for outbound connections")
 }
 
-fn through_tcp(answer: &mut Answer, config: &Config, tcp: &TcpChain, chain: &Chain) {
+fn through_tcp(answer: &mut Answer, config: &Config, tcp: &TcpChain) {
     let name = |slot: proxy::config::ClusterSlot| {
         config.cluster_names.get(slot.0 as usize).map(ToString::to_string).unwrap_or_default()
     };
     answer.decision = "forward".into();
-    answer.detail = format!("as a TCP connection by chain {}", chain.name);
+    answer.detail = "as a TCP connection".into();
     if tcp.targets.len() > 1 {
         answer.shares = tcp.targets.iter().map(|(slot, weight)| (name(*slot), *weight)).collect();
     }

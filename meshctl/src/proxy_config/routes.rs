@@ -76,7 +76,9 @@ fn domains(host: &Value) -> String {
         let endings = [".svc.cluster.local", ".svc", "."];
         endings.iter().any(|end| domain.strip_suffix(end).is_some_and(|short| plain.contains(&short)))
     };
-    let short: Vec<&str> = plain.iter().copied().filter(|domain| !longer(domain)).collect();
+    let mut short: Vec<&str> = plain.iter().copied().filter(|domain| !longer(domain)).collect();
+    let is_address = |domain: &str| domain.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    short.sort_by_key(|domain| (is_address(domain), domain.len()));
     let shown = if short.is_empty() { all } else { short };
     match shown.as_slice() {
         [first, second, rest @ ..] if !rest.is_empty() => {

@@ -102,9 +102,13 @@ fn routes_with_hosts(of: &dyn Fn(Kind) -> Vec<Entry>) -> Vec<Entry> {
     for (_, name, held) in &mut tables {
         let Some((_, bytes)) = &mut held.good else { continue };
         let prefix = format!("{name}/");
-        let own = hosts.iter().filter(|(_, host, _)| host.starts_with(&prefix));
-        let own: Vec<VirtualHost> =
-            own.filter_map(|(_, _, host)| VirtualHost::decode(host.good.as_ref()?.1.clone()).ok()).collect();
+        let own: Vec<&Entry> = hosts.iter().filter(|(_, host, _)| host.starts_with(&prefix)).collect();
+        // The routes are as new as their newest virtual host.
+        held.updated = own.iter().map(|(_, _, host)| host.updated).fold(held.updated, Ord::max);
+        let own: Vec<VirtualHost> = own
+            .iter()
+            .filter_map(|(_, _, host)| VirtualHost::decode(host.good.as_ref()?.1.clone()).ok())
+            .collect();
         if own.is_empty() {
             continue;
         }
