@@ -12,6 +12,10 @@ pub struct Reply {
     pub status: u16,
     pub headers: BTreeMap<String, String>,
     pub body: String,
+    /// After a chunked body.
+    pub trailers: BTreeMap<String, String>,
+    /// Statuses of interim responses before this one.
+    pub interim: Vec<u16>,
 }
 
 impl fmt::Display for Reply {
@@ -40,12 +44,14 @@ pub struct Ask<'a> {
     pub host: &'a str,
     pub headers: &'a [(&'a str, &'a str)],
     pub body: &'a str,
+    /// Leaves the connection open for another.
+    pub keep: bool,
 }
 
 impl<'a> Ask<'a> {
     /// `GET path`.
     pub fn get(path: &'a str) -> Self {
-        Ask { method: "GET", path, host: "localhost", headers: &[], body: "" }
+        Ask { method: "GET", path, host: "localhost", headers: &[], body: "", keep: false }
     }
 
     /// The same with another Host.
@@ -69,9 +75,14 @@ impl<'a> Ask<'a> {
     }
 
     /// The same over a stream that exists.
+    ///
+    /// # Errors
+    /// As [`Ask::send`].
     pub fn over(&self, stream: &mut (impl Read + Write)) -> io::Result<Reply> {
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.method, self.path, self.host);
+        let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.path, self.host);
+        if !self.keep {
+            head.push_str("connection: close\r\n");
+        }
         for (name, value) in self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -80,52 +91,104 @@ impl<'a> Ask<'a> {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
         stream.write_all(format!("{head}\r\n{}", self.body).as_bytes())?;
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all)?;
-        parse(&all, self.method == "HEAD")
+        read(stream, self.method == "HEAD")
     }
 }
 
-fn parse(all: &[u8], bodiless: bool) -> io::Result<Reply> {
+/// Reads one answer up to the end that its head names, so that nobody waits for a connection to close.
+///
+/// # Errors
+/// It ends early, or what comes is no HTTP.
+pub fn read(stream: &mut impl Read, bodiless: bool) -> io::Result<Reply> {
+    let mut all = Vec::new();
+    let mut part = [0; 16 * 1024];
+    loop {
+        let n = match stream.read(&mut part) {
+            // Who has answered and closes while we still send resets what it closes.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !all.is_empty() => 0,
+            n => n?,
+        };
+        all.extend_from_slice(&part[..n]);
+        if let Some(reply) = parse(&all, bodiless, n == 0)? {
+            return Ok(reply);
+        }
+    }
+}
+
+/// The answer in `all`; `None`: more is to come.
+fn parse(mut all: &[u8], bodiless: bool, ended: bool) -> io::Result<Option<Reply>> {
     let wrong = |what: &str| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {}", String::from_utf8_lossy(all)))
+        Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {}", String::from_utf8_lossy(all))))
     };
-    let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| wrong("no complete head"))?;
-    let head = std::str::from_utf8(&all[..end]).map_err(|_| wrong("head is no text"))?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
-    let status = status.ok_or_else(|| wrong("no status"))?;
-    let mut headers: BTreeMap<String, String> = BTreeMap::new();
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or_else(|| wrong("no header"))?;
-        let entry = headers.entry(name.to_ascii_lowercase()).or_default();
+    let mut interim = Vec::new();
+    let (status, headers, body) = loop {
+        let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return if ended { wrong("no complete head") } else { Ok(None) };
+        };
+        let Some((status, headers)) = std::str::from_utf8(&all[..end]).ok().and_then(head) else {
+            return wrong("no head");
+        };
+        if !(100..200).contains(&status) || status == 101 {
+            break (status, headers, &all[end + 4..]);
+        }
+        interim.push(status);
+        all = &all[end + 4..];
+    };
+    let length = headers.get("content-length").and_then(|v| v.parse::<usize>().ok());
+    let chunked = headers.get("transfer-encoding").is_some_and(|v| v.contains("chunked"));
+    let (body, trailers) = if bodiless || [101, 204, 304].contains(&status) {
+        (body.to_vec(), BTreeMap::new())
+    } else if chunked {
+        match unchunk(body) {
+            Some(whole) => whole,
+            None if ended => return wrong("chunks end early"),
+            None => return Ok(None),
+        }
+    } else {
+        match length {
+            Some(length) if body.len() < length && ended => return wrong("body ends early"),
+            Some(length) if body.len() < length => return Ok(None),
+            None if !ended => return Ok(None),
+            _ => (body.to_vec(), BTreeMap::new()),
+        }
+    };
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Ok(Some(Reply { status, headers, body, trailers, interim }))
+}
+
+/// Status and headers.
+fn head(text: &str) -> Option<(u16, BTreeMap<String, String>)> {
+    let (start, lines) = text.split_once("\r\n").unwrap_or((text, ""));
+    let status = start.split(' ').nth(1)?.parse().ok()?;
+    Some((status, fields(lines)?))
+}
+
+fn fields(lines: &str) -> Option<BTreeMap<String, String>> {
+    let mut fields: BTreeMap<String, String> = BTreeMap::new();
+    for line in lines.split("\r\n").filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':')?;
+        let entry = fields.entry(name.to_ascii_lowercase()).or_default();
         if !entry.is_empty() {
             entry.push(',');
         }
         entry.push_str(value.trim());
     }
-    let body = &all[end + 4..];
-    let chunked = headers.get("transfer-encoding").is_some_and(|v| v.contains("chunked"));
-    let body = if chunked { unchunk(body).ok_or_else(|| wrong("chunks end early"))? } else { body.to_vec() };
-    if let Some(length) = headers.get("content-length").and_then(|v| v.parse::<usize>().ok())
-        && body.len() < length
-        && !(bodiless || status == 304)
-    {
-        return Err(wrong("body ends early"));
-    }
-    Ok(Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Some(fields)
 }
 
-fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+/// The body and its trailers, once they are complete.
+fn unchunk(mut rest: &[u8]) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|w| w == b"\r\n")?;
         let size = std::str::from_utf8(&rest[..end]).ok()?.split(';').next()?;
         let size = usize::from_str_radix(size.trim(), 16).ok()?;
-        rest = rest.get(end + 2..)?;
         if size == 0 {
-            return Some(body);
+            let end = end + rest[end..].windows(4).position(|w| w == b"\r\n\r\n")?;
+            let lines = rest.get(rest.windows(2).position(|w| w == b"\r\n")? + 2..end).unwrap_or_default();
+            return Some((body, fields(std::str::from_utf8(lines).ok()?)?));
         }
+        rest = rest.get(end + 2..)?;
         body.extend_from_slice(rest.get(..size)?);
         rest = rest.get(size + 2..)?;
     }

@@ -1,7 +1,8 @@
 //! Two data planes, one control plane: our pilot feeds a stock Envoy and our proxy the same objects; both are gateways,
 //! each on a port of its own, started from the same bootstrap file. What they answer is compared by the tests.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,7 +25,17 @@ pub struct Planes {
     pub pilot: Process,
     pub xds: SocketAddr,
     pub debug: SocketAddr,
-    proxies: Vec<(Plane, Process, SocketAddr, SocketAddr)>,
+    running: Vec<Running>,
+}
+
+/// One plane, and where it listens.
+struct Running {
+    plane: Plane,
+    process: Process,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    /// The connection that requests with `keep` share.
+    kept: Option<TcpStream>,
 }
 
 impl Planes {
@@ -41,15 +52,15 @@ impl Planes {
             folder,
             xds,
             debug,
-            proxies: Vec::new(),
+            running: Vec::new(),
         };
         planes.write("objects.yaml", objects, origins);
         planes.gateways(&[(Plane::Envoy, envoy_port), (Plane::Ours, our_port)]);
-        for (plane, port, admin) in
+        for (plane, gateway, admin) in
             [(Plane::Envoy, envoy_port, envoy_admin), (Plane::Ours, our_port, our_admin)]
         {
             let process = planes.start_plane(plane, admin);
-            planes.proxies.push((plane, process, port, admin));
+            planes.running.push(Running { plane, process, gateway, admin, kept: None });
         }
         planes.ready();
         planes
@@ -92,7 +103,8 @@ impl Planes {
         let mut command = Command::new(program);
         command.arg("-c").arg(&file).args(["--concurrency", "1", "-l", "warning"]);
         if plane == Plane::Envoy {
-            command.args(["--use-dynamic-base-id"]);
+            // Its access log is otherwise on disk after ten seconds only.
+            command.args(["--use-dynamic-base-id", "--file-flush-interval-msec", "20"]);
         }
         Process::start(word(plane), self.folder.path(), &mut command)
     }
@@ -100,8 +112,8 @@ impl Planes {
     /// Waits until both planes answer anything on their gateway port.
     #[track_caller]
     fn ready(&mut self) {
-        for (plane, process, address, _) in &mut self.proxies {
-            let address = *address;
+        for Running { plane, process, gateway, .. } in &mut self.running {
+            let address = *gateway;
             process.until(&format!("{plane:?} serves its gateway"), || {
                 Ask::get("/").host("ready.example.com").send(address).map_err(|error| error.to_string())
             });
@@ -114,15 +126,15 @@ impl Planes {
     /// When a plane has ended.
     #[track_caller]
     pub fn ask(&mut self, ask: &Ask) -> [(Plane, Result<Reply, String>); 2] {
-        let mut replies = self.proxies.iter_mut().map(|(plane, process, address, _)| {
-            if let Err(ended) = process.alive() {
+        let mut replies = self.running.iter_mut().map(|running| {
+            if let Err(ended) = running.process.alive() {
                 panic!("{ended}");
             }
             // Origins that count tell the planes apart by this.
             let mut headers = ask.headers.to_vec();
-            headers.push(("x-plane", word(*plane)));
+            headers.push(("x-plane", word(running.plane)));
             let ask = Ask { headers: &headers, ..ask.clone() };
-            (*plane, ask.send(*address).map_err(|error| error.to_string()))
+            (running.plane, running.ask(&ask).map_err(|error| error.to_string()))
         });
         let both = (replies.next(), replies.next());
         let (Some(first), Some(second)) = both else { unreachable!("two planes were started") };
@@ -131,8 +143,7 @@ impl Planes {
 
     /// Lines of a plane's access log so far.
     pub fn access_log(&self, plane: Plane) -> Vec<String> {
-        let found = self.proxies.iter().find(|(p, ..)| *p == plane);
-        let (out, _) = found.map(|(_, process, ..)| process.output()).unwrap_or_default();
+        let (out, _) = self.of(plane).process.output();
         out.lines().filter(|line| line.starts_with("[20")).map(str::to_string).collect()
     }
 
@@ -141,9 +152,33 @@ impl Planes {
     /// # Errors
     /// It does not answer.
     pub fn admin(&self, plane: Plane, path: &str) -> Result<Reply, String> {
-        let found = self.proxies.iter().find(|(p, ..)| *p == plane);
-        let (.., address) = found.ok_or("no such plane")?;
-        Ask::get(path).send(*address).map_err(|error| error.to_string())
+        Ask::get(path).send(self.of(plane).admin).map_err(|error| error.to_string())
+    }
+
+    /// Where a plane's gateway listens.
+    pub fn gateway(&self, plane: Plane) -> SocketAddr {
+        self.of(plane).gateway
+    }
+
+    fn of(&self, plane: Plane) -> &Running {
+        let found = self.running.iter().find(|running| running.plane == plane);
+        found.expect("both planes were started")
+    }
+}
+
+impl Running {
+    fn ask(&mut self, ask: &Ask) -> io::Result<Reply> {
+        if !ask.keep {
+            return ask.send(self.gateway);
+        }
+        let mut stream = match self.kept.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(self.gateway)?,
+        };
+        let reply = ask.over(&mut stream)?;
+        let closes = reply.header("connection").contains("close");
+        self.kept = (!closes).then_some(stream);
+        Ok(reply)
     }
 }
 

@@ -44,6 +44,7 @@ fn sign_in(mesh: &Laptop, user: &str) -> String {
         host: "localhost",
         headers: &[("content-type", "application/x-www-form-urlencoded")],
         body: &body,
+        keep: false,
     });
     assert_eq!(reply.status, 302, "{reply}");
     let cookie = reply.header("set-cookie").split(';').next().unwrap_or_default().to_string();

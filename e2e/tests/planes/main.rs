@@ -124,6 +124,8 @@ fn send(planes: &mut Planes, call: &Call) -> [(Plane, Result<Reply, String>); 2]
         host: &call.host,
         headers: &headers,
         body: &call.body,
+        // Many calls share a connection; a single one ends its own.
+        keep: call.times > 1,
     })
 }
 
