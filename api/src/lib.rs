@@ -20,6 +20,7 @@ mod shape;
 
 mod code;
 pub mod core;
+pub mod crd;
 pub mod de;
 pub mod emit;
 pub mod extensions;

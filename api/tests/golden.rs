@@ -111,3 +111,16 @@ fn samples_survive_printing() {
         }
     }
 }
+
+/// The definitions in the chart are those that the types make.
+#[test]
+fn definitions_in_the_chart_are_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/base/files/crd-all.gen.yaml");
+    let made = api::crd::yaml();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let line = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
+    assert!(kept == made, "{} differs from line {line:?}; run with BLESS=1", path.display());
+}
