@@ -201,6 +201,14 @@ macro_rules! any_object {
                 }
             }
 
+            /// Forgets the text that the object was read from, to save memory; the typed object stays.
+            pub fn drop_source(&mut self) {
+                match self {
+                    $( AnyObject::$variant(object) => object.origin.source = None, )*
+                    AnyObject::Unknown(object) => object.origin.source = None,
+                }
+            }
+
             pub fn meta(&self) -> &Meta {
                 match self {
                     $( AnyObject::$variant(object) => &object.meta, )*

@@ -18,7 +18,7 @@ use crate::debug::{self, Debug};
 use crate::model::{self, Snapshot};
 use crate::push::{self, Hub, Stats};
 use crate::settings::Settings;
-use crate::source::{self, Batch, Debounce};
+use crate::source::{self, Access, Batch, Debounce};
 use crate::world::World;
 
 /// Runs until SIGTERM or SIGINT.
@@ -43,7 +43,7 @@ async fn run(settings: Settings) -> Result<()> {
     let published = ready.block("configuration");
     let authority = Authority::open(&settings, &metrics, &watch)?;
     let (batches, mut received) = mpsc::channel(16);
-    let watching = base::task::spawn("source", source::watch(settings.config_dir.clone(), batches));
+    let watching = base::task::spawn("source", objects(settings.clone(), batches));
     let Some(first) = received.recv().await else {
         return watching.await.context("the source of objects ended")?;
     };
@@ -67,6 +67,17 @@ async fn run(settings: Settings) -> Result<()> {
     drop(watch);
     trigger.drain(settings.shutdown).await;
     Ok(())
+}
+
+/// Objects of a folder or of a cluster.
+async fn objects(settings: Settings, batches: mpsc::Sender<Batch>) -> Result<()> {
+    match settings.config_dir {
+        Some(folder) => source::watch(folder, batches).await,
+        None => {
+            let access = Access { kubeconfig: settings.kubeconfig, root_namespace: settings.namespace };
+            source::watch_cluster(access, batches).await
+        }
+    }
 }
 
 /// Opens the four sockets and serves them.
@@ -130,9 +141,12 @@ impl Writer {
                 biased;
                 batch = batches.recv() => {
                     let Some(batch) = batch else { return };
-                    self.read = batch.findings;
-                    self.world.apply(batch.changes);
-                    lane.changed(Instant::now());
+                    let told = std::mem::replace(&mut self.read, batch.findings) != self.read;
+                    let dirty = self.world.apply(batch.changes);
+                    // A list that was read anew and holds nothing new is no change.
+                    if told || !dirty.is_empty() {
+                        lane.changed(Instant::now());
+                    }
                 }
                 () = at(due) => {
                     lane.fired(Instant::now());

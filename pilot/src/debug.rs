@@ -1,6 +1,8 @@
 //! What pilot tells of itself: `/ready`, `/metrics`, `/version` and `/debug/*` under istiod's paths, on 8080 and 15014.
 //! Nothing here changes anything, and private keys are left out of every dump.
 
+mod registry;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -265,13 +267,11 @@ fn ndsz(debug: &Debug, request: &Request) -> Response {
 }
 
 fn endpointz(debug: &Debug, _: &Request) -> Response {
-    let published = debug.hub.published();
-    Response::text(format!("{:#?}\n", published.snapshot.endpoints))
+    pretty(&registry::endpoints(&debug.hub.published().snapshot))
 }
 
 fn registryz(debug: &Debug, _: &Request) -> Response {
-    let published = debug.hub.published();
-    Response::text(format!("{:#?}\n", published.snapshot.services))
+    pretty(&registry::services(&debug.hub.published().snapshot))
 }
 
 fn configz(debug: &Debug, request: &Request) -> Response {

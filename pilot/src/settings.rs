@@ -10,9 +10,18 @@ use clap::{ArgAction, Parser};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "pilot", version, about, disable_help_subcommand = true)]
 pub struct Settings {
-    /// Directory of Istio and Kubernetes objects in YAML or JSON, read with its subfolders and watched
-    #[arg(long, alias = "configDir", value_name = "DIR")]
-    pub config_dir: PathBuf,
+    /// Directory of Istio and Kubernetes objects in YAML or JSON, read with its subfolders and watched; without it
+    /// objects come from a cluster
+    #[arg(long, alias = "configDir", value_name = "DIR", conflicts_with = "kubeconfig")]
+    pub config_dir: Option<PathBuf>,
+
+    /// How to reach the cluster; without it pilot uses the service account of its pod
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Namespace of the mesh's settings
+    #[arg(long, env = "POD_NAMESPACE", default_value = "istio-system")]
+    pub namespace: String,
 
     /// Directory of the certificate authority: root certificate and key, made on the first start
     #[arg(long, value_name = "DIR")]

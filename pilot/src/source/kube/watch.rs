@@ -1,0 +1,275 @@
+//! Connections to the API server: one watch per kind, and one of the CustomResourceDefinitions.
+//!
+//! In: access. Out: batches on a channel, until its receiver is gone. Kinds whose definition is not installed count as
+//! empty and are watched as soon as it is. Errors are logged once per change of their text and tried again, with a
+//! growing pause; what was read stays in force meanwhile.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api::Kind;
+use futures_util::{StreamExt, TryStreamExt};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, GroupVersionKind};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Config, ResourceExt};
+use tokio::sync::{mpsc, watch as cell};
+
+use super::collect::{Collector, Notice};
+use super::plan::{Plan, plans};
+use super::seen::Seen;
+use crate::source::Batch;
+
+/// Objects per page of a list: bounds what a list costs at once.
+const PAGE: u32 = 250;
+/// A group or kind that is not served is answered in plain text, not in Kubernetes' own form: only the code says it.
+const NOT_FOUND: u16 = 404;
+/// Pause after an error outside of a watch; watches have a growing one of their own.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How the cluster is reached.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// A kubeconfig file; without it the service account of the pod that pilot runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the mesh's settings, `istio-system` by default.
+    pub root_namespace: String,
+}
+
+impl Access {
+    /// A client. Nothing is asked of the API server yet.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read, or pilot runs in no pod.
+    pub async fn client(&self) -> Result<Client> {
+        let config = match &self.kubeconfig {
+            Some(path) => {
+                let read = || format!("--kubeconfig {}", path.display());
+                let file = Kubeconfig::read_from(path).with_context(read)?;
+                Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.with_context(read)?
+            }
+            None => Config::incluster().context(
+                "pilot runs in no pod of a cluster: give --config-dir DIR (objects in files) or --kubeconfig FILE",
+            )?,
+        };
+        tracing::info!(api_server = %config.cluster_url, "reading objects of a cluster");
+        Client::try_from(config).context("the API server's address or certificates cannot be used")
+    }
+}
+
+/// Sends the complete first batch, then what changes, until the receiver is gone.
+///
+/// # Errors
+/// The cluster cannot be addressed at all; an API server that does not answer is waited for instead.
+pub async fn watch(access: Access, batches: mpsc::Sender<Batch>) -> Result<()> {
+    let client = access.client().await?;
+    let plans = plans(&access.root_namespace);
+    let mut collector = Collector::new(plans.iter().map(|plan| plan.kind));
+    let (notices, mut noticed) = mpsc::channel(1024);
+    let (defined, definitions) = cell::channel(None);
+    let mut tasks = vec![base::task::spawn("definitions", define(client.clone(), defined)).bound()];
+    for plan in plans {
+        let follower = Follower {
+            client: client.clone(),
+            plan,
+            notices: notices.clone(),
+            definitions: definitions.clone(),
+            complaint: String::new(),
+        };
+        tasks.push(base::task::spawn("watch", follower.run()).bound());
+    }
+    drop(notices);
+    let mut patience = tokio::time::interval(Duration::from_secs(10));
+    patience.tick().await;
+    loop {
+        tokio::select! {
+            notice = noticed.recv() => {
+                let Some(notice) = notice else { return Ok(()) };
+                collector.take(notice);
+            }
+            _ = patience.tick(), if !collector.waiting().is_empty() => {
+                let kinds: Vec<&str> = collector.waiting().iter().map(|kind| kind.name()).collect();
+                tracing::info!(kinds = kinds.join(","), "waiting for the first complete list");
+            }
+            () = batches.closed() => return Ok(()),
+        }
+        while let Ok(notice) = noticed.try_recv() {
+            collector.take(notice);
+        }
+        if let Some(batch) = collector.batch()
+            && batches.send(batch).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Keeps the names of all established definitions; `None` until they have been listed.
+async fn define(client: Client, defined: cell::Sender<Option<BTreeSet<String>>>) {
+    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client);
+    let config = watcher::Config::default().page_size(20);
+    let mut stream = watcher::watcher(definitions, config).default_backoff().boxed();
+    let mut listed = BTreeSet::new();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(Event::Init)) => listed.clear(),
+            Ok(Some(Event::InitApply(object))) => {
+                listed.insert(object.name_any());
+            }
+            Ok(Some(Event::InitDone)) => {
+                defined.send_replace(Some(std::mem::take(&mut listed)));
+            }
+            // Sent on even when the name is known: it may have become served only now.
+            Ok(Some(Event::Apply(object))) => defined.send_modify(|names| {
+                names.get_or_insert_default().insert(object.name_any());
+            }),
+            Ok(Some(Event::Delete(object))) => defined.send_modify(|names| {
+                names.get_or_insert_default().remove(&object.name_any());
+            }),
+            Ok(None) => return,
+            Err(error) => tracing::warn!(%error, "definitions of kinds cannot be watched; trying again"),
+        }
+    }
+}
+
+/// One watch.
+struct Follower {
+    client: Client,
+    plan: Plan,
+    notices: mpsc::Sender<Notice>,
+    definitions: cell::Receiver<Option<BTreeSet<String>>>,
+    /// The last error, said once.
+    complaint: String,
+}
+
+impl Follower {
+    /// Until nobody listens.
+    async fn run(mut self) {
+        while !self.notices.is_closed() {
+            match self.served().await {
+                Ok(Some(resource)) => {
+                    if self.follow(&resource).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {
+                    // Not installed: no objects. Served versions are looked at again when definitions change.
+                    let kind = self.plan.kind;
+                    for notice in [Notice::Begin(kind), Notice::Done(kind)] {
+                        if self.notices.send(notice).await.is_err() {
+                            return;
+                        }
+                    }
+                    if self.definitions.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    self.complain(&error.to_string());
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The version to watch: the preferred one that the API server serves.
+    async fn served(&mut self) -> Result<Option<ApiResource>, kube::Error> {
+        let row = self.plan.kind.row();
+        let of = |version: &str| {
+            ApiResource::from_gvk_with_plural(
+                &GroupVersionKind::gvk(row.group, version, row.name),
+                row.plural,
+            )
+        };
+        if self.plan.is_built_in() {
+            return Ok(row.versions.first().map(|version| of(version)));
+        }
+        let definition = self.plan.definition();
+        let installed = self
+            .definitions
+            .wait_for(Option::is_some)
+            .await
+            .is_ok_and(|names| names.as_ref().is_some_and(|names| names.contains(&definition)));
+        // What comes after this look wakes `changed`.
+        self.definitions.mark_unchanged();
+        if !installed {
+            return Ok(None);
+        }
+        for version in row.versions {
+            match self.client.list_api_group_resources(&format!("{}/{version}", row.group)).await {
+                Ok(list) if list.resources.iter().any(|resource| resource.name == row.plural) => {
+                    return Ok(Some(of(version)));
+                }
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Until the kind is no longer served; `Err` when nobody listens.
+    async fn follow(&mut self, resource: &ApiResource) -> Result<(), mpsc::error::SendError<Notice>> {
+        let api: Api<Seen> = match &self.plan.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        };
+        let mut config = watcher::Config::default().page_size(PAGE);
+        if !self.plan.fields.is_empty() {
+            config = config.fields(self.plan.fields);
+        }
+        let mut stream = watcher::watcher(api, config).default_backoff().boxed();
+        let kind = self.plan.kind;
+        let parse = |seen: Seen| (seen.key(kind), seen.parse(kind, &resource.api_version));
+        loop {
+            let notice = match stream.try_next().await {
+                Ok(Some(Event::Init)) => Notice::Begin(kind),
+                Ok(Some(Event::InitApply(seen))) => {
+                    let (key, parsed) = parse(seen);
+                    Notice::Item(key, parsed)
+                }
+                Ok(Some(Event::InitDone)) => {
+                    self.complaint.clear();
+                    Notice::Done(kind)
+                }
+                Ok(Some(Event::Apply(seen))) => {
+                    let (key, parsed) = parse(seen);
+                    Notice::Apply(key, parsed)
+                }
+                Ok(Some(Event::Delete(seen))) => Notice::Gone(seen.key(kind)),
+                Ok(None) => return Ok(()),
+                Err(error) if is_not_served(&error) && !self.plan.is_built_in() => return Ok(()),
+                Err(error) => {
+                    self.complain(&error.to_string());
+                    continue;
+                }
+            };
+            self.notices.send(notice).await?;
+        }
+    }
+
+    /// Says an error when it is another than the last.
+    fn complain(&mut self, error: &str) {
+        if self.complaint != error {
+            let kind: Kind = self.plan.kind;
+            tracing::warn!(%kind, error, "cannot be watched; what was read stays, trying again");
+            error.clone_into(&mut self.complaint);
+        }
+    }
+}
+
+/// The definition went while its objects were watched.
+fn is_not_served(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => status.code == NOT_FOUND,
+        _ => false,
+    }
+}
