@@ -4,6 +4,7 @@
 
 mod equip;
 mod graph;
+mod helm;
 mod sh;
 mod size;
 mod stages;
@@ -18,7 +19,8 @@ cargo xtask COMMAND
   up [DIR|FILE...]   build what is needed (release profile) and run the mesh with these manifests;
                      default samples/bookinfo; further arguments go to `meshctl up`
   test [STAGE...]    fetch the test equipment, build, run every stage (or the named ones), print what each took
-                     stages: lint graph size unit golden paper process laptop planes user
+                     stages: lint graph size unit golden charts paper process laptop planes user
+                     charts needs a Helm, which is built from its Go module when the stage is named
   bless              rewrite every golden file from what the code says now
   bench              our proxy beside a stock Envoy in one run: ratios and CPU per 1000 requests
   graph              check that crates depend in one direction only

@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::equip::{self, Equipment};
 use crate::stages::{Counts, Stages, counted};
-use crate::{graph, sh, size};
+use crate::{graph, helm, sh, size};
 
 const STAGES: &[&str] =
-    &["lint", "graph", "size", "unit", "golden", "paper", "process", "laptop", "planes", "user"];
+    &["lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "laptop", "planes", "user"];
 
 /// Runs the named stages, or all.
 pub(crate) fn test(args: &[String]) -> Result<()> {
@@ -33,6 +33,10 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         });
     }
     stages.stage("build", || build().map(|()| Counts::default()));
+    let charts_named = args.iter().any(|arg| arg == "charts");
+    if wanted("charts") {
+        stages.stage("charts", || helm::test(charts_named));
+    }
     for (name, work) in table() {
         if wanted(name) {
             stages.stage(name, || work(equipment.as_ref()));
@@ -94,7 +98,8 @@ pub(crate) fn bless() -> Result<()> {
     sh::run(cargo.env("BLESS", "1"))?;
     let mut cargo = sh::cargo();
     cargo.args(["test", "--quiet", "-p", "e2e", "--test", "paper", "--test", "fields"]);
-    sh::run(cargo.env("BLESS", "1"))
+    sh::run(cargo.env("BLESS", "1"))?;
+    helm::bless()
 }
 
 fn e2e(tests: &[&str], equipment: Option<&Equipment>) -> Result<Counts> {
