@@ -1,7 +1,8 @@
 //! The sample applications: what runs in the pods of `samples/`.
 //!
 //! ```text
-//!  main -> app (one subcommand per program)
+//!  main -> shell (sh, sleep and the like, for images that hold nothing else)
+//!       -> app (one subcommand per program)
 //!            |-- bookinfo   productpage -> details, reviews -> ratings -> ratings-db
 //!            |-- httpbin, helloworld, tcp-, tls-, grpc-echo, spans   servers
 //!            `-- http, fetch, tcp, load, grpc-call                   clients
@@ -20,6 +21,7 @@ pub mod grpc;
 pub mod helloworld;
 pub mod httpbin;
 pub mod net;
+pub mod shell;
 pub mod spans;
 pub mod tcp_echo;
 pub mod tls_echo;

@@ -6,7 +6,11 @@ use samples::app::{Cli, applet};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(applet(std::env::args_os()));
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = samples::shell::called(&arguments) {
+        return code;
+    }
+    let cli = Cli::parse_from(applet(arguments));
     // One thread: these are many small processes on a laptop, none of them with much to do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -6,6 +6,7 @@ mod bookinfo;
 mod httpbin;
 mod others;
 mod program;
+mod shell;
 mod yaml;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
