@@ -1,9 +1,11 @@
 //! The harness of the tests that need more than one component.
 //!
-//! `laptop` drives a whole mesh through `meshctl` and HTTP only, as a user would. Nothing depends on this crate.
+//! `laptop` drives a whole mesh through `meshctl` and HTTP only, as a user would; `cluster` a Kubernetes through kubectl.
+//! Nothing depends on this crate.
 //! Programs are found through `MESH_BIN_DIR` (set by `cargo xtask test`), samples through `MESH_SAMPLES`.
 
 pub mod client;
+pub mod cluster;
 pub mod laptop;
 pub mod origin;
 pub mod paper;

@@ -2,9 +2,11 @@
 //!
 //! README, the CI script and the workflow call only these commands, so what a newcomer types is what CI runs.
 
+mod cluster;
 mod equip;
 mod graph;
 mod helm;
+mod image;
 mod sh;
 mod size;
 mod stages;
@@ -21,6 +23,11 @@ cargo xtask COMMAND
   test [STAGE...]    fetch the test equipment, build, run every stage (or the named ones), print what each took
                      stages: lint graph size unit golden charts paper process laptop planes user
                      charts needs a Helm, which is built from its Go module when the stage is named
+                     --cluster (or the stage `cluster`): on a real Kubernetes, skipped where there can be none
+  cluster up|down    a Kubernetes for tests: --provider kind|processes, --tier api|node, --api-port N, --wipe
+  cluster load|exec  images into it (default: those of `image`); a command in its network
+  cluster check|env  show what it can do; print KUBECONFIG and PATH for a shell
+  image [NAME...]    image archives of pilot, proxyv2, samples: --profile P (default dist), --hub, --tag
   bless              rewrite every golden file from what the code says now
   bench              our proxy beside a stock Envoy in one run: ratios and CPU per 1000 requests
   graph              check that crates depend in one direction only
@@ -38,6 +45,8 @@ fn main() -> ExitCode {
     let result = match command {
         "up" => up::up(rest),
         "test" => test::test(rest),
+        "cluster" => cluster::cluster(rest),
+        "image" => image::image(rest),
         "bless" => test::bless(),
         "bench" => up::bench(rest),
         "graph" => graph::check(),

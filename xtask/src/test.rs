@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every rung of the test ladder, in order, each timed and counted.
 //!
 //! The end-to-end stages need the real programs: they are built once and found through `MESH_BIN_DIR`.
-//! `MESH_ENVOY` and `MESH_PYTHONPATH` name the test equipment.
+//! `MESH_ENVOY` and `MESH_PYTHONPATH` name the test equipment. The stage `cluster` is run only when it is asked for.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,23 @@ use anyhow::{Context, Result, bail};
 
 use crate::equip::{self, Equipment};
 use crate::stages::{Counts, Stages, counted};
-use crate::{graph, helm, sh, size};
+use crate::{cluster, graph, helm, image, sh, size};
 
 const STAGES: &[&str] =
     &["lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "laptop", "planes", "user"];
 
-/// Runs the named stages, or all.
+/// The stage that only runs when named, also as `--cluster`: its first run on a machine builds Kubernetes.
+const CLUSTER: &str = "cluster";
+
+/// Runs the named stages, or all but the cluster's.
 pub(crate) fn test(args: &[String]) -> Result<()> {
-    for arg in args {
-        if !STAGES.contains(&arg.as_str()) {
-            bail!("no stage named {arg}; there are {}", STAGES.join(" "));
+    let args: Vec<&str> = args.iter().map(|a| if a == "--cluster" { CLUSTER } else { a.as_str() }).collect();
+    for arg in &args {
+        if !STAGES.contains(arg) && *arg != CLUSTER {
+            bail!("no stage named {arg}; there are {} {CLUSTER}", STAGES.join(" "));
         }
     }
-    let wanted = |name: &str| args.is_empty() || args.iter().any(|a| a == name);
+    let wanted = |name: &str| (args.is_empty() && name != CLUSTER) || args.contains(&name);
     let mut stages = Stages::default();
     let mut equipment = None;
     if wanted("process") || wanted("laptop") || wanted("planes") || wanted("user") {
@@ -32,8 +36,11 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
             Ok(Counts::default())
         });
     }
-    stages.stage("build", || build().map(|()| Counts::default()));
-    let charts_named = args.iter().any(|arg| arg == "charts");
+    // The cluster runs images, which are built by themselves.
+    if args != [CLUSTER] {
+        stages.stage("build", || build().map(|()| Counts::default()));
+    }
+    let charts_named = args.contains(&"charts");
     if wanted("charts") {
         stages.stage("charts", || helm::test(charts_named));
     }
@@ -59,6 +66,7 @@ fn table() -> Vec<(&'static str, Work)> {
         ("laptop", |e| e2e(&["laptop"], e)),
         ("planes", planes),
         ("user", as_user),
+        (CLUSTER, |_| on_cluster()),
     ]
 }
 
@@ -120,6 +128,33 @@ fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
         cargo.env("ENVOY", &equipment.envoy);
     }
     Ok(counted(&mut cargo)?.and(e2e(&["planes"], equipment)?))
+}
+
+/// The mesh's images on a real Kubernetes. Where there can be none the tests are counted as skipped.
+fn on_cluster() -> Result<Counts> {
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "-p", "e2e", "--test", "cluster"]);
+    let provider = match cluster::choose(None) {
+        Ok(provider) => provider,
+        Err(reason) => {
+            eprintln!("SKIPPED: {reason:#}");
+            return counted(&mut cargo);
+        }
+    };
+    let was_up = cluster::running(provider);
+    image::image(&["--profile".into(), "release".into()])?;
+    cluster::up(provider, "node", cluster::API_PORT)?;
+    cluster::load(provider, &[])?;
+    let reach = cluster::reach(provider);
+    cargo.args(["--", "--ignored"]).env("MESH_KUBECONFIG", reach.kubeconfig);
+    if let Some(programs) = reach.programs {
+        cargo.env("MESH_KUBECTL", programs.join("kubectl"));
+    }
+    let outcome = counted(&mut cargo);
+    if !was_up {
+        cluster::down(provider, false)?;
+    }
+    outcome
 }
 
 fn environment(command: &mut Command, bin_dir: &Path, equipment: Option<&Equipment>) {
