@@ -159,7 +159,6 @@ fn median(mut all: Vec<Figures>) -> Figures {
 
 fn bootstrap(listen: u16, origin: u16, admin: u16, http2: bool) -> String {
     let protocol = if http2 { "http2_protocol_options: {}" } else { "http_protocol_options: {}" };
-    let codec = if http2 { "HTTP2" } else { "HTTP1" };
     format!(
         r#"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
 static_resources:
@@ -172,7 +171,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: in
-          codec_type: {codec}
+          codec_type: AUTO
           route_config:
             name: all
             virtual_hosts:
