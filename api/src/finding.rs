@@ -106,8 +106,12 @@ impl fmt::Display for Finding {
             (false, line) => write!(f, "{}:{line}: ", self.file)?,
         }
         write!(f, "{} [{}]", self.severity, self.code)?;
-        if let Some(key) = &self.object {
-            write!(f, " {key}")?;
+        match &self.object {
+            // The message says what kind it is; an object without a name says nothing.
+            Some(key) if key.kind == crate::Kind::Unknown && key.name.is_empty() => {}
+            Some(key) if key.kind == crate::Kind::Unknown => write!(f, " {}", key.name)?,
+            Some(key) => write!(f, " {key}")?,
+            None => {}
         }
         if !self.path.is_empty() {
             write!(f, " {}", self.path)?;

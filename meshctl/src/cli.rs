@@ -52,6 +52,9 @@ enum Command {
     Get(cmd::get::Get),
     Logs(cmd::logs::Logs),
     Exec(cmd::exec::Exec),
+    #[command(name = "port-forward")]
+    PortForward(cmd::port_forward::PortForward),
+    Wait(cmd::wait::Wait),
     Scale(cmd::scale::Scale),
     Rollout(cmd::rollout::Rollout),
     Label(cmd::label::Label),
@@ -65,7 +68,20 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("A mesh on this machine", &["up", "down"]),
     (
         "Its objects, as with kubectl",
-        &["apply", "create", "delete", "get", "label", "annotate", "scale", "rollout", "logs", "exec"],
+        &[
+            "apply",
+            "create",
+            "delete",
+            "get",
+            "label",
+            "annotate",
+            "scale",
+            "rollout",
+            "wait",
+            "logs",
+            "exec",
+            "port-forward",
+        ],
     ),
     ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
     ("Checks, and more", &["validate", "analyze", "x", "completion"]),
@@ -99,6 +115,10 @@ pub fn run() -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(answer) = unknown(&error) {
+                anstream::eprintln!("Error: {answer}");
+                return ExitCode::from(printed::code::USAGE);
+            }
             // Help is no mistake; a closed pipe is none either.
             let code = if error.use_stderr() { printed::code::USAGE } else { printed::code::OK };
             error.print().ok();
@@ -112,13 +132,24 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What to say about a word that is a command of istioctl or kubectl, not of this program.
+fn unknown(error: &clap::Error) -> Option<String> {
+    if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    match error.get(clap::error::ContextKind::InvalidSubcommand) {
+        Some(clap::error::ContextValue::String(word)) => cmd::elsewhere::answer(word),
+        _ => None,
+    }
+}
+
 fn act(command: Command, globals: &Globals) -> Result<i32> {
     let global = match &command {
         Command::Inspect(command) => return Ok(command.run(globals, &Cli::command())?.write().into()),
         // They make and end laptop meshes, whatever cluster may be around.
         Command::Up(_) | Command::Down(_) => laptop(globals.mesh.as_deref().unwrap_or(DEFAULT_MESH), globals),
         // Their output is somebody else's.
-        Command::Logs(_) | Command::Exec(_) => laptop(globals.mesh()?, globals),
+        Command::Logs(_) | Command::Exec(_) | Command::PortForward(_) => laptop(globals.mesh()?, globals),
         _ => {
             let mesh = globals.mesh()?;
             if std::io::stdout().is_terminal() {
@@ -137,6 +168,8 @@ fn act(command: Command, globals: &Globals) -> Result<i32> {
         Command::Get(command) => command.run(global),
         Command::Logs(command) => command.run(global),
         Command::Exec(command) => command.run(global),
+        Command::PortForward(command) => command.run(global),
+        Command::Wait(command) => command.run(global),
         Command::Scale(command) => command.run(global),
         Command::Rollout(command) => command.run(global),
         Command::Label(command) => command.run(global),

@@ -45,7 +45,12 @@ pub struct Short {
 impl Globals {
     /// The namespace that is meant.
     pub fn namespace(&self) -> &str {
-        self.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+        self.said_namespace().unwrap_or("default")
+    }
+
+    /// The namespace, if one was said.
+    pub fn said_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref().filter(|name| !name.is_empty())
     }
 
     /// The name of the laptop mesh that is meant.

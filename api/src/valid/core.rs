@@ -6,7 +6,8 @@ use super::meta::{is_label, labels};
 use super::{At, Check, rules};
 use crate::core::{
     ConfigMap, Container, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Ingress, IngressClass,
-    Job, Namespace, Node, Pod, PodTemplate, ReplicaSet, Secret, Service, ServiceAccount, StatefulSet,
+    Job, Namespace, Node, PersistentVolumeClaimTemplate, Pod, PodTemplate, ReplicaSet, Secret, Service,
+    ServiceAccount, StatefulSet,
 };
 use crate::finding::Code;
 use crate::meta::{LabelSelector, Meta};
@@ -49,7 +50,7 @@ impl Check for Service {
 
 impl Check for Pod {
     fn rules(&self, at: &At<'_>, _: &Meta) {
-        pod(self, at);
+        pod(self, &[], at);
     }
 }
 
@@ -69,7 +70,7 @@ impl Check for ReplicaSet {
 
 impl Check for StatefulSet {
     fn rules(&self, at: &At<'_>, _: &Meta) {
-        workload(self.selector.as_ref(), &self.template, at);
+        workload_with(self.selector.as_ref(), &self.template, &self.volume_claim_templates, at);
         rules::not_negative(self.replicas.unwrap_or(1), &at.key("replicas"));
     }
 }
@@ -82,7 +83,7 @@ impl Check for DaemonSet {
 
 impl Check for Job {
     fn rules(&self, at: &At<'_>, _: &Meta) {
-        pod(&self.template.spec, &at.key("template").key("spec"));
+        pod(&self.template.spec, &[], &at.key("template").key("spec"));
     }
 }
 
@@ -158,6 +159,16 @@ macro_rules! without_rules {
 without_rules! { IngressClass Namespace Node Secret ServiceAccount }
 
 fn workload(selector: Option<&LabelSelector>, template: &PodTemplate, at: &At<'_>) {
+    workload_with(selector, template, &[], at);
+}
+
+/// `claims` are volumes that each pod gets of its own.
+fn workload_with(
+    selector: Option<&LabelSelector>,
+    template: &PodTemplate,
+    claims: &[PersistentVolumeClaimTemplate],
+    at: &At<'_>,
+) {
     match selector {
         None => at.key("selector").tell(Code::Required, "set selector.matchLabels to labels of the template"),
         Some(selector) => {
@@ -168,12 +179,13 @@ fn workload(selector: Option<&LabelSelector>, template: &PodTemplate, at: &At<'_
     }
     let at = at.key("template");
     labels(&template.metadata.labels, &at.key("metadata").key("labels"));
-    pod(&template.spec, &at.key("spec"));
+    pod(&template.spec, claims, &at.key("spec"));
 }
 
-fn pod(pod: &Pod, at: &At<'_>) {
+fn pod(pod: &Pod, claims: &[PersistentVolumeClaimTemplate], at: &At<'_>) {
     rules::some(&pod.containers, &at.key("containers"), "container");
-    let volumes: BTreeSet<_> = pod.volumes.iter().map(|volume| volume.name.as_str()).collect();
+    let claims = claims.iter().map(|claim| claim.metadata.name.as_str());
+    let volumes: BTreeSet<_> = pod.volumes.iter().map(|volume| volume.name.as_str()).chain(claims).collect();
     rules::unique(pod.volumes.iter().map(|volume| volume.name.as_str()), &at.key("volumes"), "volume");
     for (field, list) in [("containers", &pod.containers), ("initContainers", &pod.init_containers)] {
         let at = at.key(field);

@@ -11,3 +11,4 @@ mod routing;
 mod security;
 mod tcp;
 mod telemetry;
+mod workloads;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::http::{self, Method};
-use super::pod::{self, Pod};
+use super::pod::{Pod, Pods};
 use crate::globals::Globals;
 use crate::local::client::Client;
 use crate::local::protocol::{Ask, Which};
@@ -20,7 +20,7 @@ const DEBUG: u16 = 8080;
 pub struct Mesh {
     name: String,
     system: String,
-    namespace: String,
+    namespace: Option<String>,
     admin: u16,
 }
 
@@ -51,7 +51,7 @@ impl Mesh {
         Self {
             name: name.to_owned(),
             system: globals.istio_namespace.clone(),
-            namespace: globals.namespace().to_owned(),
+            namespace: globals.said_namespace().map(str::to_owned),
             admin: ADMIN,
         }
     }
@@ -72,12 +72,8 @@ impl Mesh {
     /// # Errors
     /// The mesh does not answer.
     pub fn objects(&self, kinds: &[String], namespace: Option<&str>) -> Result<Vec<Value>> {
-        let which = Which {
-            kinds: kinds.to_vec(),
-            namespace: namespace.map(str::to_owned),
-            names: Vec::new(),
-            selector: None,
-        };
+        let which =
+            Which { kinds: kinds.to_vec(), namespace: namespace.map(str::to_owned), ..Which::default() };
         match Client::connect(&self.name)?.value(&Ask::Get(which))? {
             Value::Array(list) => Ok(list),
             other => anyhow::bail!("the mesh answers with something else than a list: {other}"),
@@ -98,15 +94,12 @@ impl Mesh {
     /// There is none of this name (the error lists others), or it has no proxy.
     pub fn proxy(&self, text: &str) -> Result<Pod> {
         let wanted = text.parse().map_err(anyhow::Error::msg)?;
-        let all = self.pods()?;
-        let pods: Vec<Pod> = all.iter().filter(|pod| pod.meshed).cloned().collect();
-        match pod::choose(&pods, &wanted, &self.namespace) {
-            Ok(pod) => Ok(pod),
-            Err(error) => match pod::choose(&all, &wanted, &self.namespace) {
-                Ok(pod) => anyhow::bail!("pod {} has no proxy beside it", pod.full()),
-                Err(_) => Err(error),
-            },
-        }
+        let namespace = self.namespace.as_deref();
+        let all = known(&mut Client::connect(&self.name)?)?;
+        all.meshed().choose(&wanted, namespace).or_else(|error| match all.choose(&wanted, namespace) {
+            Ok(pod) => anyhow::bail!("pod {} has no proxy beside it", pod.full()),
+            Err(_) => Err(error),
+        })
     }
 
     /// A page of a proxy's admin port.
@@ -148,4 +141,19 @@ impl Mesh {
         let stream = Client::connect(&self.name)?.dial(&pod.namespace, &pod.name, port)?;
         http::ask(stream, method, path)
     }
+}
+
+/// Every pod, and the Services that may stand for them.
+fn known(client: &mut Client) -> Result<Pods> {
+    let which = Which { kinds: vec!["pods,services".to_owned()], ..Which::default() };
+    let objects = client.value(&Ask::Get(which))?;
+    Ok(Pods::read(objects.as_array().map_or(&[], Vec::as_slice)))
+}
+
+/// The pod that the user means; `None`: nobody said a namespace.
+///
+/// # Errors
+/// There is none of this name; the error lists others.
+pub fn find_pod(client: &mut Client, text: &str, namespace: Option<&str>) -> Result<Pod> {
+    known(client)?.choose(&text.parse().map_err(anyhow::Error::msg)?, namespace)
 }

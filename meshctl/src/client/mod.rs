@@ -8,5 +8,5 @@ mod mesh;
 mod pod;
 
 pub use http::{Method, ask};
-pub use mesh::Mesh;
-pub use pod::{Pod, PodName, choose};
+pub use mesh::{Mesh, find_pod};
+pub use pod::{Pod, PodName, Pods};

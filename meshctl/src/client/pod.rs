@@ -1,8 +1,16 @@
 //! Which pod a user means: `[TYPE/]NAME[.NAMESPACE]`, as istioctl reads it. Pure.
+//!
+//! In: pods and Services as an API server shows them, and what was written. Out: one pod. A name without a type may
+//! also be that of a workload, and without `-n` a name that is not in `default` may be anywhere else, if only once.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use api::Kind;
 use serde_json::Value;
+
+/// Where names are looked for first when nobody says a namespace.
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// A pod as commands need it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -12,10 +20,41 @@ pub struct Pod {
     /// Kind and name of what it belongs to, in lower case: `deployment`, `reviews-v1`.
     pub owner: (String, String),
     /// Names of its labels' values that services select by: all labels.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Has a proxy.
     pub meshed: bool,
     pub ready: bool,
+    /// Is being ended.
+    pub ending: bool,
+}
+
+/// The pods of a mesh, and what stands in front of them.
+#[derive(Clone, Debug, Default)]
+pub struct Pods {
+    pub list: Vec<Pod>,
+    services: Vec<Service>,
+}
+
+/// A Service that selects pods.
+#[derive(Clone, Debug)]
+struct Service {
+    namespace: String,
+    name: String,
+    selector: BTreeMap<String, String>,
+}
+
+impl Service {
+    fn selects(&self, pod: &Pod) -> bool {
+        !self.selector.is_empty()
+            && self.namespace == pod.namespace
+            && self.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+    }
+}
+
+/// A mapping of texts.
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
 impl Pod {
@@ -23,12 +62,7 @@ impl Pod {
     pub fn read(value: &Value) -> Self {
         let meta = &value["metadata"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let labels: std::collections::BTreeMap<String, String> = meta["labels"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), text(value)))
-            .collect();
+        let labels = texts(&meta["labels"]);
         let owner = &meta["ownerReferences"][0];
         let (kind, name) = (text(&owner["kind"]).to_lowercase(), text(&owner["name"]));
         // A Deployment owns its pods through a ReplicaSet that is named after the template.
@@ -47,6 +81,7 @@ impl Pod {
             labels,
             meshed: containers.into_iter().any(|container| container["name"] == "istio-proxy"),
             ready: conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True"),
+            ending: !meta["deletionTimestamp"].is_null(),
         }
     }
 
@@ -85,35 +120,66 @@ impl std::str::FromStr for PodName {
     }
 }
 
-impl PodName {
-    fn fits(&self, pod: &Pod, name: &str, namespace: &str) -> bool {
-        let own = match self.kind {
-            Kind::Pod => pod.name == name,
-            kind => pod.owner == (kind.name().to_lowercase(), name.to_owned()),
+impl Pods {
+    /// Sorts out pods and Services among objects.
+    pub fn read(objects: &[Value]) -> Self {
+        let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+        let service = |object: &Value| Service {
+            namespace: object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+            name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            selector: texts(&object["spec"]["selector"]),
         };
-        own && pod.namespace == namespace
+        Self { list: of("Pod").map(Pod::read).collect(), services: of("Service").map(service).collect() }
+    }
+
+    /// The same without pods that have no proxy.
+    #[must_use]
+    pub fn meshed(&self) -> Self {
+        let list = self.list.iter().filter(|pod| pod.meshed).cloned().collect();
+        Self { list, services: self.services.clone() }
+    }
+
+    /// The pod that is meant, ready ones before others. `None`: nobody said a namespace.
+    ///
+    /// # Errors
+    /// There is none; the error lists those that look alike, or all.
+    pub fn choose(&self, wanted: &PodName, namespace: Option<&str>) -> Result<Pod> {
+        let own = namespace.unwrap_or(DEFAULT_NAMESPACE);
+        let mut readings = vec![(wanted.name.as_str(), own)];
+        readings.extend(wanted.name.rsplit_once('.'));
+        for (name, namespace) in readings {
+            if let Some(pod) = best(self.fitting(wanted, name).filter(|pod| pod.namespace == namespace)) {
+                return Ok(pod.clone());
+            }
+        }
+        if namespace.is_none()
+            && let Some(pod) = best(self.fitting(wanted, &wanted.name))
+            && self.fitting(wanted, &wanted.name).all(|other| other.namespace == pod.namespace)
+        {
+            return Ok(pod.clone());
+        }
+        let what = match wanted.kind {
+            Kind::Pod => format!("pod {:?}", wanted.name),
+            kind => format!("{} {:?} with pods", kind.name().to_lowercase(), wanted.name),
+        };
+        bail!("there is no {what} in namespace {own}; {}", candidates(&self.list, wanted))
+    }
+
+    /// Pods that a name means in whatever namespace. Without a type, a pod's own name goes before its workload's.
+    fn fitting<'a>(&'a self, wanted: &PodName, name: &str) -> impl Iterator<Item = &'a Pod> {
+        let is_pod = wanted.kind == Kind::Pod && self.list.iter().any(|pod| pod.name == name);
+        let (name, kind) = (name.to_owned(), wanted.kind);
+        self.list.iter().filter(move |pod| match kind {
+            Kind::Pod if is_pod => pod.name == name,
+            Kind::Pod => pod.owner.1 == name,
+            Kind::Service => self.services.iter().any(|service| service.name == name && service.selects(pod)),
+            kind => pod.owner == (kind.name().to_lowercase(), name.clone()),
+        })
     }
 }
 
-/// The pod that is meant, ready ones before others.
-///
-/// # Errors
-/// There is none; the error lists those that look alike, or all.
-pub fn choose(pods: &[Pod], wanted: &PodName, namespace: &str) -> Result<Pod> {
-    let mut readings = vec![(wanted.name.as_str(), namespace)];
-    readings.extend(wanted.name.rsplit_once('.'));
-    for (name, namespace) in readings {
-        let mut found: Vec<&Pod> = pods.iter().filter(|pod| wanted.fits(pod, name, namespace)).collect();
-        found.sort_by_key(|pod| (!pod.ready, pod.name.clone()));
-        if let Some(pod) = found.first() {
-            return Ok((*pod).clone());
-        }
-    }
-    let what = match wanted.kind {
-        Kind::Pod => format!("pod {:?}", wanted.name),
-        kind => format!("{} {:?} with pods", kind.name().to_lowercase(), wanted.name),
-    };
-    bail!("there is no {what} in namespace {namespace}; {}", candidates(pods, wanted))
+fn best<'a>(pods: impl Iterator<Item = &'a Pod>) -> Option<&'a Pod> {
+    pods.min_by_key(|pod| (pod.ending, !pod.ready, &pod.name))
 }
 
 fn candidates(pods: &[Pod], wanted: &PodName) -> String {
@@ -150,20 +216,48 @@ mod tests {
 
     #[test]
     fn names_as_people_write_them() {
-        let pods = [pod("a-v1-abc-x", "a-v1", "default"), pod("gw-abc-y", "gw", "istio-system")];
+        let list = vec![pod("a-v1-abc-x", "a-v1", "default"), pod("gw-abc-y", "gw", "istio-system")];
+        let mut pods = Pods { list: list.clone(), services: Vec::new() };
         for (text, namespace, want) in [
-            ("a-v1-abc-x", "default", 0),
-            ("a-v1-abc-x.default", "other", 0),
-            ("deploy/a-v1", "default", 0),
-            ("deployment/gw.istio-system", "default", 1),
-            ("pod/gw-abc-y", "istio-system", 1),
+            ("a-v1-abc-x", Some("default"), 0),
+            ("a-v1-abc-x.default", Some("other"), 0),
+            ("a-v1", None, 0),
+            ("deploy/a-v1", None, 0),
+            ("deployment/gw.istio-system", Some("default"), 1),
+            ("pod/gw-abc-y", Some("istio-system"), 1),
+            ("gw-abc-y", None, 1),
+            ("gw", None, 1),
+            ("deploy/gw", None, 1),
         ] {
-            assert_eq!(choose(&pods, &text.parse().unwrap(), namespace).unwrap(), pods[want], "{text}");
+            assert_eq!(pods.choose(&text.parse().unwrap(), namespace).unwrap(), list[want], "{text}");
         }
-        let error = choose(&pods, &"a-v2".parse().unwrap(), "default").unwrap_err().to_string();
-        assert_eq!(error, "there is no pod \"a-v2\" in namespace default; there are:\n  a-v1-abc-x.default");
-        let error = choose(&pods, &"deploy/zz".parse().unwrap(), "default").unwrap_err().to_string();
-        assert!(error.contains("deployment/a-v1.default\n  deployment/gw.istio-system"), "{error}");
+        let error = |pods: &Pods, text: &str, namespace| {
+            pods.choose(&text.parse().unwrap(), namespace).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(&pods, "a-v2", None),
+            "there is no pod \"a-v2\" in namespace default; there are:\n  a-v1-abc-x.default"
+        );
+        let text = error(&pods, "deploy/zz", None);
+        assert!(text.contains("deployment/a-v1.default\n  deployment/gw.istio-system"), "{text}");
+        assert!(error(&pods, "gw", Some("default")).contains("there is no pod \"gw\" in namespace default"));
         assert!("thing/x".parse::<PodName>().is_err());
+        // Two namespaces have it: nobody can know which is meant.
+        pods.list.push(pod("gw-abc-z", "gw", "edge"));
+        assert!(error(&pods, "gw", None).contains("gw-abc-z.edge"));
+    }
+
+    #[test]
+    fn a_service_means_a_pod_that_it_selects() {
+        let mut one = pod("a-v1-abc-x", "a-v1", "default");
+        one.labels.insert("app".into(), "a".into());
+        let mut away = one.clone();
+        (away.name, away.ending) = ("a-v1-abc-a".into(), true);
+        let mut pods =
+            Pods::read(&[json!({"kind": "Service", "metadata": {"name": "a", "namespace": "default"},
+            "spec": {"selector": {"app": "a"}}})]);
+        pods.list = vec![pod("b-abc-x", "b", "default"), away, one];
+        assert_eq!(pods.choose(&"svc/a".parse().unwrap(), None).unwrap().name, "a-v1-abc-x");
+        assert!(pods.choose(&"svc/b".parse().unwrap(), None).is_err());
     }
 }

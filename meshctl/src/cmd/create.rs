@@ -8,18 +8,28 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::files::{Accepted, Files};
+use super::printed::BadUsage;
 use crate::cli::Global;
 use crate::local::client::Client;
-use crate::local::input::{self, Text};
+use crate::local::input::Text;
 use crate::local::protocol::Ask;
 
 /// Make new objects
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Create {
-    /// Files, folders, or - for standard input
-    #[arg(short, long = "filename", value_name = "FILE|DIR")]
-    files: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    /// Only say what would happen (client, server)
+    #[arg(long, num_args = 0..=1, require_equals = true, global = true)]
+    #[arg(default_missing_value = "client", value_name = "WHERE")]
+    dry_run: Option<String>,
+    /// With --dry-run: yaml or json prints the object
+    #[arg(short, long, value_name = "FORM", global = true)]
+    output: Option<String>,
+    #[command(flatten)]
+    accepted: Accepted,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -105,20 +115,31 @@ impl Create {
     pub fn run(self, global: &Global) -> Result<i32> {
         let texts = match self.what {
             None if self.files.is_empty() => {
-                bail!("say what: -f FILE, or namespace, secret, configmap, serviceaccount")
+                bail!(BadUsage("say what: -f FILE, or namespace, secret, configmap, serviceaccount".into()))
             }
-            None => input::read(&self.files)?,
+            None => self.files.read(&[])?,
             Some(what) => {
                 let mut object = object(what)?;
                 if object["kind"] != "Namespace" {
                     object["metadata"]["namespace"] = json!(global.namespace());
                 }
+                match (&self.dry_run, self.output.as_deref()) {
+                    (Some(_), Some("yaml")) => {
+                        anstream::print!("{}", api::emit::to_yaml(&object));
+                        return Ok(0);
+                    }
+                    (Some(_), Some("json")) => {
+                        anstream::println!("{}", serde_json::to_string_pretty(&object)?);
+                        return Ok(0);
+                    }
+                    _ => {}
+                }
                 let path = std::env::current_dir()?.join("command line");
                 vec![Text { name: "command line".to_owned(), path, text: object.to_string() }]
             }
         };
-        let ask =
-            Ask::Apply { texts, namespace: global.namespace().to_owned(), create: true, dry_run: false };
+        let dry_run = self.dry_run.is_some_and(|word| word != "none");
+        let ask = Ask::Apply { texts, namespace: global.namespace().to_owned(), create: true, dry_run };
         Ok(Client::connect(&global.mesh)?.ask(&ask, &[])?.0)
     }
 }

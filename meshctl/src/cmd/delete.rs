@@ -3,9 +3,10 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::files::{Accepted, Files};
+use super::printed::BadUsage;
 use crate::cli::Global;
 use crate::local::client::Client;
-use crate::local::input;
 use crate::local::protocol::{Ask, Which};
 
 /// Remove objects from the mesh
@@ -14,9 +15,8 @@ pub struct Delete {
     /// Kind and names, KIND/NAME, or nothing with -f
     #[arg(value_name = "KIND [NAME]...")]
     words: Vec<String>,
-    /// Files, folders, or - for standard input
-    #[arg(short, long = "filename", value_name = "FILE|DIR")]
-    files: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// Those with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     selector: Option<String>,
@@ -26,6 +26,8 @@ pub struct Delete {
     /// What is not there is no error
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
     ignore_not_found: bool,
+    #[command(flatten)]
+    accepted: Accepted,
 }
 
 impl Delete {
@@ -34,19 +36,22 @@ impl Delete {
         let ignore_missing = self.ignore_not_found;
         let ask = if self.files.is_empty() {
             let mut words = self.words.into_iter();
-            let Some(kind) = words.next() else { bail!("say what to delete: KIND NAME, or -f FILE") };
+            let Some(kind) = words.next() else {
+                bail!(BadUsage("say what to delete: KIND NAME, or -f FILE".into()))
+            };
             let mut which = Which {
                 kinds: vec![kind.clone()],
                 namespace: Some(global.namespace().to_owned()),
                 names: words.collect(),
                 selector: self.selector,
+                elsewhere: false,
             };
             if kind.contains('/') {
                 which.kinds.append(&mut which.names);
             }
             Ask::Delete { which, all: self.all, ignore_missing }
         } else {
-            let texts = input::read(&self.files)?;
+            let texts = self.files.read(&self.words)?;
             Ask::DeleteTexts { texts, namespace: global.namespace().to_owned(), ignore_missing }
         };
         Ok(Client::connect(&global.mesh)?.ask(&ask, &[])?.0)

@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cli::Global;
+use crate::client::find_pod;
 use crate::local::client::Client;
 use crate::local::protocol::Ask;
 use crate::local::terminal::Terminal;
@@ -37,10 +38,11 @@ impl Exec {
     /// Runs the command and returns its exit code.
     pub fn run(self, global: &Global) -> Result<i32> {
         let mut client = Client::connect(&global.mesh)?;
+        let pod = find_pod(&mut client, &self.target, global.namespace.as_deref())?;
         let terminal = if self.tty && self.stdin { Terminal::open()? } else { None };
         let ask = Ask::Exec {
-            namespace: global.namespace().to_owned(),
-            target: self.target,
+            namespace: pod.namespace,
+            pod: pod.name,
             container: self.container,
             command: self.command,
             terminal: terminal.is_some(),

@@ -26,7 +26,7 @@ pub fn which(words: Vec<String>, global: &Global) -> Which {
         return Which { kinds: words, namespace, ..Which::default() };
     }
     let mut words = words.into_iter();
-    Which { kinds: words.next().into_iter().collect(), namespace, names: words.collect(), selector: None }
+    Which { kinds: words.next().into_iter().collect(), namespace, names: words.collect(), ..Which::default() }
 }
 
 impl Scale {

@@ -4,16 +4,16 @@
 //! is refused and its last good version stays; the others of the same texts are kept.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::{AnyObject, Code, FieldPath, Finding, Findings, Key, Kind, Severity};
+use api::{AnyObject, Code, Finding, Findings, Key, Kind, Severity};
 
 use super::input::Text;
 use super::mesh::Mesh;
+use super::runnable;
 use super::system;
-use super::workloads::template_of;
-use super::{images, world::World};
+use super::world::World;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -39,7 +39,8 @@ pub enum Mode {
 /// Takes objects that users wrote.
 pub fn apply(mesh: &Arc<Mesh>, texts: &[Text], namespace: &str, mode: Mode) -> Outcome {
     let mut outcome = Outcome::default();
-    let accepted = accept(texts, namespace, &mut outcome.findings);
+    let known = mesh.world().manifests();
+    let accepted = accept(texts, namespace, known, &mut outcome.findings);
     {
         let mut world = mesh.world();
         keep(&mut world, accepted, mode, &mut outcome);
@@ -52,6 +53,14 @@ pub fn apply(mesh: &Arc<Mesh>, texts: &[Text], namespace: &str, mode: Mode) -> O
     outcome
 }
 
+/// How many objects of these texts can be taken, and what is wrong with the others.
+#[must_use]
+pub fn look(texts: &[Text], namespace: &str) -> (usize, Findings) {
+    let mut findings = Findings::new();
+    let usable = accept(texts, namespace, BTreeSet::new(), &mut findings).len();
+    (usable, findings)
+}
+
 /// Takes the mesh's own objects.
 pub fn install(mesh: &Arc<Mesh>) {
     let text = system::objects(&mesh.paths);
@@ -62,20 +71,27 @@ pub fn install(mesh: &Arc<Mesh>) {
     }
 }
 
-/// Objects without an error, namespaces first, each with its manifest.
-fn accept(texts: &[Text], namespace: &str, findings: &mut Findings) -> Vec<(AnyObject, PathBuf)> {
+/// Objects without an error, namespaces first, each with its manifest. `manifests` are those of objects taken before.
+fn accept(
+    texts: &[Text],
+    namespace: &str,
+    mut manifests: BTreeSet<PathBuf>,
+    findings: &mut Findings,
+) -> Vec<(AnyObject, PathBuf)> {
     let mut accepted = Vec::new();
+    manifests.extend(texts.iter().map(|text| text.path.clone()));
     for text in texts {
         let parsed = api::parse_in(&text.name, &text.text, namespace);
         findings.extend(parsed.findings);
         for object in parsed.objects {
             let mut own = object.findings();
-            own.extend(runnable(&object, &text.path));
+            let (told, manifest) = runnable(&object, &text.path, &manifests);
+            own.extend(told);
             let refused = own.has_errors();
             findings.extend(own);
             // An unknown kind has been told by the parser; nothing here would read it.
             if !refused && object.kind() != Kind::Unknown {
-                accepted.push((object, text.path.clone()));
+                accepted.push((object, manifest));
             }
         }
     }
@@ -83,79 +99,20 @@ fn accept(texts: &[Text], namespace: &str, findings: &mut Findings) -> Vec<(AnyO
     accepted
 }
 
-/// Whether a workload can run on this machine.
-fn runnable(object: &AnyObject, manifest: &std::path::Path) -> Vec<Finding> {
-    let origin = object.origin();
-    let finding = |code: Code, severity: Severity, path: FieldPath, message: String| {
-        let line = origin.line_of(&path);
-        Finding::new(code, message).severity(severity).about(object.key()).at(&origin.file, line).field(path)
-    };
-    let warn = |path: &str, message: &str| {
-        finding(Code::UnknownField, Severity::Warning, FieldPath::parse(path), message.to_owned())
-    };
-    let (spec, root) = match object {
-        AnyObject::Service(service) => {
-            let mut found = Vec::new();
-            if service.spec.session_affinity == "ClientIP" {
-                found.push(warn(
-                    "spec.sessionAffinity",
-                    "a laptop mesh chooses a pod per connection, whoever asks",
-                ));
-            }
-            for (index, _) in
-                service.spec.ports.iter().enumerate().filter(|(_, port)| port.protocol == "SCTP")
-            {
-                found.push(warn(
-                    &format!("spec.ports[{index}].protocol"),
-                    "a laptop mesh carries TCP and UDP only",
-                ));
-            }
-            return found;
-        }
-        AnyObject::Pod(pod) => (&pod.spec, "spec"),
-        AnyObject::CronJob(_) => {
-            let message = "a laptop mesh runs no CronJobs; make a Job of it".to_owned();
-            return vec![finding(Code::UnknownKind, Severity::Error, FieldPath::parse("kind"), message)];
-        }
-        other => match template_of(other) {
-            Some(template) => (&template.spec, "spec.template.spec"),
-            None => return Vec::new(),
-        },
-    };
-    let mut found = Vec::new();
-    for (list, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
-        for (index, container) in containers.iter().enumerate() {
-            if container.image == "auto" {
-                continue;
-            }
-            let run = images::program(&container.image, &container.command, &container.args, Some(manifest));
-            if let Err(error) = run {
-                let field = if container.image.is_empty() { "" } else { ".image" };
-                let path = FieldPath::parse(&format!("{root}.{list}[{index}]{field}"));
-                found.push(finding(Code::Required, Severity::Error, path, format!("{error:#}")));
-            }
-            let probes = [
-                ("startupProbe", &container.startup_probe),
-                ("readinessProbe", &container.readiness_probe),
-                ("livenessProbe", &container.liveness_probe),
-            ];
-            for (name, probe) in probes.into_iter().filter_map(|(name, probe)| Some((name, probe.as_ref()?)))
-            {
-                let https =
-                    probe.http_get.as_ref().is_some_and(|get| get.scheme.eq_ignore_ascii_case("HTTPS"));
-                if https || probe.grpc.is_some() {
-                    let path = format!("{root}.{list}[{index}].{name}");
-                    found.push(warn(&path, "of HTTPS and gRPC probes only the connection is tried here"));
-                }
+/// What keeps an object from running, and the manifest beside which its images are known: its own, or else any other,
+/// so that objects from standard input and from elsewhere run with the images of what they are added to.
+fn runnable(object: &AnyObject, own: &Path, others: &BTreeSet<PathBuf>) -> (Vec<Finding>, PathBuf) {
+    let fails = |findings: &[Finding]| findings.iter().any(|finding| finding.severity == Severity::Error);
+    let told = runnable::check(object, own);
+    if fails(&told) {
+        for other in others {
+            let again = runnable::check(object, other);
+            if !fails(&again) {
+                return (again, other.clone());
             }
         }
     }
-    if spec.host_network {
-        let path = FieldPath::parse(&format!("{root}.hostNetwork"));
-        let message = "a laptop mesh gives every pod a network of its own".to_owned();
-        found.push(finding(Code::UnknownField, Severity::Warning, path, message));
-    }
-    found
+    (told, own.to_owned())
 }
 
 fn keep(world: &mut World, accepted: Vec<(AnyObject, PathBuf)>, mode: Mode, outcome: &mut Outcome) {
@@ -185,11 +142,12 @@ fn keep(world: &mut World, accepted: Vec<(AnyObject, PathBuf)>, mode: Mode, outc
             continue;
         }
         let word = if mode == Mode::DryRun {
-            if exists { "configured (dry run)" } else { "created (dry run)" }
+            world.would(&object)
         } else {
             world.put(object, Some(manifest), false)
         };
-        outcome.lines.push(format!("{} {word}", reference(&key)));
+        let dry = if mode == Mode::DryRun { " (dry run)" } else { "" };
+        outcome.lines.push(format!("{} {word}{dry}", reference(&key)));
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use api::core::Service;
 use parking_lot::{Mutex, RwLock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -19,6 +20,7 @@ use tokio::task::AbortHandle;
 use super::egress::relay;
 use super::mesh::Mesh;
 use super::services::ServiceView;
+use super::world::World;
 use base::net::nft::L4;
 
 /// How far above a taken default port another one is searched.
@@ -82,6 +84,25 @@ impl Broker {
             }
         }
         Ok(())
+    }
+
+    /// Wishes that no Service fulfils yet, one line each.
+    pub fn unmet(&self, world: &World) -> Vec<String> {
+        let fulfils = |wish: &Publish, service: &api::Object<Service>| {
+            wish.service == service.meta.name
+                && wish.namespace.as_ref().is_none_or(|own| *own == service.meta.namespace)
+                && service.spec.service_type == "LoadBalancer"
+                && service.spec.ports.iter().any(|port| port.port == i32::from(wish.port))
+        };
+        let unmet = self.wishes.iter().filter(|wish| !world.all::<Service>().any(|one| fulfils(wish, one)));
+        unmet
+            .map(|wish| {
+                format!(
+                    "--publish {0}:{1}={2}: no Service {0} of type LoadBalancer has a port {1} yet",
+                    wish.service, wish.port, wish.host
+                )
+            })
+            .collect()
     }
 
     /// Opens and closes ports so that they follow the Services; says what changed, one line each.

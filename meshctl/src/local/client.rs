@@ -22,7 +22,14 @@ impl Client {
     pub fn connect(mesh: &str) -> Result<Self> {
         match Self::try_connect(mesh)? {
             Some(client) => Ok(client),
-            None => bail!("no mesh {mesh} is running here; start it with `meshctl up FILE|DIR`"),
+            None => {
+                let others = Paths::running(mesh)?;
+                let others = match others.as_slice() {
+                    [] => String::new(),
+                    names => format!("; {} runs: say --mesh {}", names.join(", "), names[0]),
+                };
+                bail!("no mesh {mesh} is running here; start it with `meshctl up FILE|DIR`{others}")
+            }
         }
     }
 
@@ -59,6 +66,21 @@ impl Client {
         }
     }
 
+    /// Asks for a value, and prints nothing of what else is said.
+    pub fn quiet(&mut self, ask: &Ask) -> Result<Option<Value>> {
+        protocol::send(&mut self.stream, ask, &[]).context("ask the mesh")?;
+        let mut value = None;
+        loop {
+            match protocol::receive::<Answer>(&mut self.stream).context("hear from the mesh")? {
+                Some((Answer::Value(new), _)) => value = Some(new),
+                Some((Answer::Problem(line), _)) if value.is_none() => bail!(line),
+                Some((Answer::Done(_), _)) => return Ok(value),
+                Some(_) => {}
+                None => bail!("the mesh has ended meanwhile"),
+            }
+        }
+    }
+
     /// Asks for a value.
     pub fn value(&mut self, ask: &Ask) -> Result<Value> {
         match self.ask(ask, &[])? {
@@ -69,8 +91,8 @@ impl Client {
 
     /// A connection to a port of a pod, made inside the pod: `127.0.0.1:port` there. Blocking; hand it to a runtime
     /// with `TcpStream::from_std` after `set_nonblocking(true)`.
-    pub fn dial(&mut self, namespace: &str, target: &str, port: u16) -> Result<std::net::TcpStream> {
-        let ask = Ask::Dial { namespace: namespace.to_owned(), target: target.to_owned(), port };
+    pub fn dial(&mut self, namespace: &str, pod: &str, port: u16) -> Result<std::net::TcpStream> {
+        let ask = Ask::Dial { namespace: namespace.to_owned(), pod: pod.to_owned(), port };
         protocol::send(&mut self.stream, &ask, &[])?;
         let mut connection: Option<OwnedFd> = None;
         let mut problem = None;
@@ -89,7 +111,7 @@ impl Client {
                 Ok(stream)
             }
             (None, Some(problem)) => bail!(problem),
-            (None, None) => bail!("the mesh gave no connection to {target}"),
+            (None, None) => bail!("the mesh gave no connection to {pod}"),
         }
     }
 

@@ -44,10 +44,14 @@ pub async fn watch(running: Running<'_>, mut process: Process) -> Exit {
         &format!("container {} is ended because {unhealthy}", running.container.name),
     );
     running.task.sandbox.signal(running.pid, TERM).await;
-    if tokio::time::timeout(PATIENCE, process.wait()).await.is_err() {
-        running.task.sandbox.signal(running.pid, KILL).await;
-    }
-    process.wait().await.unwrap_or(Exit { pid: running.pid, code: None, signal: Some(KILL) })
+    let exit = match tokio::time::timeout(PATIENCE, process.wait()).await {
+        Ok(exit) => exit,
+        Err(_) => {
+            running.task.sandbox.signal(running.pid, KILL).await;
+            process.wait().await
+        }
+    };
+    exit.unwrap_or(Exit { pid: running.pid, code: None, signal: Some(KILL) })
 }
 
 /// Reports readiness; returns, with the reason, only if the container must be ended.
@@ -196,16 +200,23 @@ pub fn beside(resolved: &Resolved, pid: i32, argv: Vec<String>) -> Spawn {
 }
 
 async fn handle(running: Running<'_>, handler: &LifecycleHandler) {
-    if let Some(exec) = &handler.exec {
-        // A hook that fails is told, and the container goes on.
-        if let Err(error) = execute(running, &exec.command).await {
-            running
-                .task
-                .mesh
-                .complain(&running.task.plan, &format!("hook of {}: {error}", running.container.name));
-        }
+    let Running { task, container, .. } = running;
+    let address = task.plan.ip4.into();
+    let outcome = if let Some(exec) = &handler.exec {
+        execute(running, &exec.command).await.map(drop)
+    } else if let Some(get) = &handler.http_get {
+        probe::http_get(get, container, &task.sandbox, address).await
+    } else if let Some(socket) = &handler.tcp_socket {
+        probe::tcp_socket(socket, container, &task.sandbox, address).await
     } else if let Some(sleep) = &handler.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
+        Ok(())
+    } else {
+        Ok(())
+    };
+    // A hook that fails is told, and the container goes on.
+    if let Err(error) = outcome {
+        task.mesh.complain(&task.plan, &format!("hook of {}: {error}", container.name));
     }
 }
 
@@ -231,6 +242,11 @@ pub async fn terminate(task: &PodTask) {
         }
     }
     for pid in pids.values() {
-        task.sandbox.signal(*pid, TERM).await;
+        ask_to_end(task, *pid).await;
     }
+}
+
+/// Asks one process to end.
+pub async fn ask_to_end(task: &PodTask, pid: i32) {
+    task.sandbox.signal(pid, TERM).await;
 }

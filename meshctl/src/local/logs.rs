@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -36,6 +37,8 @@ pub struct Stream {
 pub struct Line {
     /// Who said it.
     pub stream: Arc<Stream>,
+    /// When it came.
+    pub at: Timestamp,
     /// Without its end.
     pub text: Arc<str>,
 }
@@ -43,7 +46,7 @@ pub struct Line {
 /// All lines of a mesh.
 pub struct LogBook {
     dir: PathBuf,
-    kept: Mutex<BTreeMap<Stream, VecDeque<Arc<str>>>>,
+    kept: Mutex<BTreeMap<Stream, VecDeque<Line>>>,
     live: broadcast::Sender<Line>,
 }
 
@@ -60,12 +63,13 @@ impl LogBook {
         self.live.subscribe()
     }
 
-    /// The lines kept of a container, and those from now on, without a gap between them.
+    /// The lines kept of each of these containers, and all lines from now on, without a gap between them.
     #[must_use]
-    pub fn read(&self, stream: &Stream) -> (Vec<Arc<str>>, broadcast::Receiver<Line>) {
+    pub fn read(&self, streams: &[Stream]) -> (Vec<Vec<Line>>, broadcast::Receiver<Line>) {
         let kept = self.kept.lock();
-        let lines = kept.get(stream).map(|lines| lines.iter().cloned().collect()).unwrap_or_default();
-        (lines, self.live.subscribe())
+        let lines =
+            |stream| kept.get(stream).map(|lines| lines.iter().cloned().collect()).unwrap_or_default();
+        (streams.iter().map(lines).collect(), self.live.subscribe())
     }
 
     /// Forgets a pod that has gone.
@@ -110,9 +114,10 @@ impl LogBook {
         if lines.len() == KEPT {
             lines.pop_front();
         }
-        lines.push_back(Arc::clone(&text));
+        let line = Line { stream: Arc::clone(stream), at: Timestamp::now(), text };
+        lines.push_back(line.clone());
         // Nobody may be following.
-        self.live.send(Line { stream: Arc::clone(stream), text }).ok();
+        self.live.send(line).ok();
     }
 }
 

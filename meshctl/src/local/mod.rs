@@ -30,6 +30,8 @@ pub mod protocol;
 pub mod ready;
 pub mod reconcile;
 pub mod renew;
+pub mod resources;
+pub mod runnable;
 pub mod sandbox;
 pub mod screen;
 pub mod services;

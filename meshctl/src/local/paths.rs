@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +39,21 @@ impl Paths {
         let runtime = runtime.unwrap_or(temporary);
         let runtime = runtime.join(name);
         Ok(Self { name: name.to_owned(), state: state.join(name), pods: runtime.join("pods"), runtime })
+    }
+
+    /// Names of other meshes that run here.
+    pub fn running(but: &str) -> Result<Vec<String>> {
+        let own = Self::of(but)?;
+        let folders = own.runtime.parent().and_then(|folder| fs::read_dir(folder).ok());
+        let names =
+            folders.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let runs = |name: &String| {
+            let socket = Self::of(name).map(|paths| paths.control());
+            name != but && socket.is_ok_and(|socket| UnixStream::connect(socket).is_ok())
+        };
+        let mut names: Vec<String> = names.filter(runs).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// Makes the folders, readable by their owner alone.

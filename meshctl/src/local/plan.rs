@@ -17,6 +17,7 @@ use super::addresses;
 use super::ground::Addressing;
 use super::images::{self, Program};
 use super::inject::{self, Wanted};
+use super::resources;
 use super::system::{NODE_NAME, SYSTEM_NAMESPACE};
 use super::world::{World, uid};
 
@@ -200,7 +201,7 @@ impl PodPlan {
         for variable in &container.env {
             let value = match &variable.value_from {
                 None => Some(expand(&variable.value, &env)),
-                Some(source) => self.env_value(world, &variable.name, source)?,
+                Some(source) => self.env_value(world, container, &variable.name, source)?,
             };
             if let Some(value) = value {
                 env.insert(variable.name.clone(), value);
@@ -237,7 +238,13 @@ impl PodPlan {
         Ok(())
     }
 
-    fn env_value(&self, world: &World, name: &str, source: &EnvVarSource) -> Result<Option<String>, String> {
+    fn env_value(
+        &self,
+        world: &World,
+        container: &Container,
+        name: &str,
+        source: &EnvVarSource,
+    ) -> Result<Option<String>, String> {
         if let Some(field) = &source.field_ref {
             return self.field(&field.field_path).map(Some).map_err(|error| format!("env {name}: {error}"));
         }
@@ -248,7 +255,10 @@ impl PodPlan {
             let secret = world.secret(&self.namespace, &selector.name);
             ("secret", selector, secret.and_then(|secret| secret.get(&selector.key)).map(<[u8]>::to_vec))
         } else if let Some(resource) = &source.resource_field_ref {
-            return Err(format!("env {name}: resourceFieldRef {} is not supported here", resource.resource));
+            let of = &resource.container_name;
+            let named = self.spec.containers.iter().find(|other| other.name == *of && !of.is_empty());
+            let value = resources::value(named.unwrap_or(container), resource);
+            return value.map(Some).map_err(|error| format!("env {name}: {error}"));
         } else {
             return Ok(Some(String::new()));
         };

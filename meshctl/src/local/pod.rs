@@ -229,6 +229,9 @@ impl PodTask {
         let mut pause = Duration::ZERO;
         let mut finish = self.finish.subscribe();
         loop {
+            if self.stopping() {
+                return false;
+            }
             let since = Instant::now();
             let exit = match self.start_container(&container).await {
                 Ok((process, resolved)) => {
@@ -237,6 +240,10 @@ impl PodTask {
                         c.state = State::Running(Time::now());
                         c.pid = Some(pid);
                     });
+                    // Those who ended the pod while this process was being made could not ask it to end.
+                    if self.stopping() {
+                        container::ask_to_end(&self, pid).await;
+                    }
                     let running = Running { task: &self, container: &container, resolved: &resolved, pid };
                     Some(container::watch(running, process).await)
                 }

@@ -32,23 +32,10 @@ pub enum Ask {
     Delete { which: Which, all: bool, ignore_missing: bool },
     /// Show objects.
     Get(Which),
-    /// Lines of a container.
-    Logs {
-        namespace: String,
-        target: String,
-        container: Option<String>,
-        follow: bool,
-        tail: Option<usize>,
-        all: bool,
-    },
+    /// Lines of containers.
+    Logs(LogWish),
     /// Run a command in a container; carries its three streams.
-    Exec {
-        namespace: String,
-        target: String,
-        container: Option<String>,
-        command: Vec<String>,
-        terminal: bool,
-    },
+    Exec { namespace: String, pod: String, container: Option<String>, command: Vec<String>, terminal: bool },
     /// Change the number of replicas.
     Scale { which: Which, replicas: i32 },
     /// Replace all pods of a workload.
@@ -56,9 +43,30 @@ pub enum Ask {
     /// Set (`Some`) or remove labels or annotations.
     Label { which: Which, changes: Vec<(String, Option<String>)>, annotations: bool, overwrite: bool },
     /// A connection to a port of a pod, made inside the pod; the answer carries it.
-    Dial { namespace: String, target: String, port: u16 },
+    Dial { namespace: String, pod: String, port: u16 },
     /// End the mesh.
     Down,
+}
+
+/// Which lines a command wants to see, and how.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LogWish {
+    /// Namespaces and names of pods.
+    pub pods: Vec<(String, String)>,
+    /// None: the one that is meant where none is said.
+    pub container: Option<String>,
+    /// All containers instead.
+    pub all: bool,
+    /// Go on with new lines.
+    pub follow: bool,
+    /// So many of the last lines of each container.
+    pub tail: Option<usize>,
+    /// Lines not older than so many seconds.
+    pub since: Option<u64>,
+    /// Each line with its time.
+    pub timestamps: bool,
+    /// Each line with its pod and container.
+    pub prefix: bool,
 }
 
 /// Objects that a command means.
@@ -70,8 +78,10 @@ pub struct Which {
     pub namespace: Option<String>,
     /// None: all of the kind.
     pub names: Vec<String>,
-    /// `app=reviews,version!=v1`.
+    /// `app=reviews,version in (v1,v2)`.
     pub selector: Option<String>,
+    /// Names that are not in the namespace may be in another one: nobody said which.
+    pub elsewhere: bool,
 }
 
 /// An answer.

@@ -40,7 +40,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Waits for its end; `None` if the whole pod has gone.
+    /// Waits for its end, once; `None` if the whole pod has gone.
     pub async fn wait(&mut self) -> Option<Exit> {
         (&mut self.end).await.ok()
     }

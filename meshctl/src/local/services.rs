@@ -205,12 +205,16 @@ fn slice(
         let pod = view.pods.get(*index)?;
         let address = if family == "IPv4" { pod.ip4.to_string() } else { pod.ip6?.to_string() };
         let ready = (pod.ready || eager) && !pod.terminating;
-        Some(json!({
+        let mut endpoint = json!({
             "addresses": [address],
             "conditions": {"ready": ready, "serving": pod.ready || eager, "terminating": pod.terminating},
             "nodeName": super::system::NODE_NAME,
             "targetRef": {"kind": "Pod", "name": pod.name, "namespace": pod.namespace},
-        }))
+        });
+        if let Some((hostname, _)) = pod.hostname.as_ref().filter(|(_, domain)| *domain == view.name) {
+            endpoint["hostname"] = json!(hostname);
+        }
+        Some(endpoint)
     });
     let ports = view.ports.iter().zip(ports).map(|(port, number)| {
         json!({"name": port.name, "port": number, "protocol": if port.protocol == L4::Udp { "UDP" } else { "TCP" }})

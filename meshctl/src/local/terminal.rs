@@ -90,5 +90,7 @@ pub fn size() -> Option<(usize, usize)> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the pointer is to a `winsize` that outlives the call.
     let known = unsafe { libc::ioctl(1, libc::TIOCGWINSZ, &raw mut size) } == 0;
-    known.then(|| (usize::from(size.ws_col).max(40), usize::from(size.ws_row).max(10)))
+    // A terminal that does not know its size says 0.
+    let or = |own: u16, usual: usize| if own == 0 { usual } else { usize::from(own).max(2) };
+    known.then(|| (or(size.ws_col, 80), or(size.ws_row, 24)))
 }

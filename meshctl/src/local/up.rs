@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use api::Severity;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -26,6 +27,8 @@ use super::protocol::Ask;
 use super::ready;
 use super::screen::Screen;
 use super::{control, reconcile, renew};
+use crate::cmd::printed::BadInput;
+use crate::globals::DEFAULT_MESH;
 
 /// How the mesh is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,21 +70,34 @@ pub fn run(options: Options) -> Result<i32> {
     {
         let status = client.value(&Ask::Status)?;
         let url = status["url"].as_str().map_or_else(String::new, |url| format!(" at {url}"));
+        let said = said(&options.mesh);
         anstream::eprintln!(
-            "mesh {} is running already{url} (process {}); change it with `meshctl apply -f`, end it with `meshctl down`",
+            "mesh {} is running already{url} (process {}); change it with `meshctl{said} apply -f`, end it with \
+             `meshctl{said} down`",
             options.mesh,
             status["pid"]
         );
         return Ok(1);
     }
-    let texts = input::read(&options.files)?;
+    let texts = input::read(&options.files).map_err(|error| BadInput(format!("{error:#}")))?;
+    let mut refused = 0;
+    // The background copy is started with what was looked at already.
+    if options.way != Way::Background {
+        let (usable, findings) = apply::look(&texts, &options.namespace);
+        refused = findings.count(Severity::Error);
+        if usable == 0 {
+            let why = if refused > 0 { "every object was refused" } else { "there are no objects" };
+            anstream::eprint!("{findings}");
+            bail!(BadInput(format!("nothing to run: {why} in {}", options.files.join(", "))));
+        }
+    }
     for program in ["pilot", "proxy"] {
         images::sibling(program)?;
     }
     let broker = Broker::new(options.publish.clone());
     broker.check()?;
     if options.way == Way::Detach {
-        return detach(&options, &paths);
+        return detach(&options, &paths, refused);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(live(&options, paths, texts, broker));
@@ -90,7 +106,7 @@ pub fn run(options: Options) -> Result<i32> {
 }
 
 /// Starts the background copy, and waits until the mesh is ready.
-fn detach(options: &Options, paths: &Paths) -> Result<i32> {
+fn detach(options: &Options, paths: &Paths, refused: usize) -> Result<i32> {
     paths.make()?;
     let log = paths.logs().join("meshctl.log");
     let file = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
@@ -120,13 +136,28 @@ fn detach(options: &Options, paths: &Paths) -> Result<i32> {
     anstream::print!("{text}");
     let status = value.unwrap_or_default();
     let took = (since_epoch().saturating_sub(started)).as_secs_f64();
-    match (code, status["url"].as_str()) {
-        (0, Some(url)) => anstream::println!("{url} (ready in {took:.2} s)"),
-        (0, None) => anstream::println!("mesh {} is ready (in {took:.2} s)", options.mesh),
+    match (code, status["url"].as_str(), status["http"].as_u64()) {
+        (0, Some(url), _) => anstream::println!("{url} (ready in {took:.2} s)"),
+        (0, None, Some(port)) => anstream::println!(
+            "mesh {} is ready (in {took:.2} s), its gateway at http://127.0.0.1:{port}",
+            options.mesh
+        ),
+        (0, None, None) => anstream::println!("mesh {} is ready (in {took:.2} s)", options.mesh),
         _ => anstream::eprintln!("mesh {} runs, but not everything in it is ready", options.mesh),
     }
-    anstream::println!("end it with `meshctl down`; logs are in {}", paths.logs().display());
-    Ok(code)
+    let said = said(&options.mesh);
+    if refused > 0 {
+        anstream::eprintln!(
+            "what has the errors above is not in it; mend it and `meshctl{said} apply -f` it"
+        );
+    }
+    anstream::println!("end it with `meshctl{said} down`; logs are in {}", paths.logs().display());
+    Ok(code.max(i32::from(refused > 0)))
+}
+
+/// How another command says which mesh is meant.
+fn said(mesh: &str) -> String {
+    if mesh == DEFAULT_MESH { String::new() } else { format!(" --mesh {mesh}") }
 }
 
 fn since_epoch() -> Duration {
@@ -154,9 +185,13 @@ async fn live(options: &Options, paths: Paths, texts: Vec<Text>, broker: Broker)
     apply::install(&mesh);
     let outcome = apply::apply(&mesh, &texts, &options.namespace, Mode::Apply);
     let mut screen = Screen::new(Arc::clone(&mesh), options.plain || options.way == Way::Background);
-    for finding in outcome.findings.iter().filter(|finding| finding.severity != api::Severity::Info) {
+    for finding in outcome.findings.iter().filter(|finding| finding.severity != Severity::Info) {
         screen.say(&finding.to_string());
     }
+    for wish in mesh.broker.unmet(&mesh.world()) {
+        screen.say(&wish);
+    }
+    let refused = outcome.findings.count(Severity::Error);
     renew::begin(&mesh);
     let listener = listen(&mesh.paths)?;
     let (say, mut said) = mpsc::unbounded_channel();
@@ -173,7 +208,7 @@ async fn live(options: &Options, paths: Paths, texts: Vec<Text>, broker: Broker)
         tokio::select! {
             outcome = &mut waiting, if !known => {
                 known = true;
-                tell(&mut screen, &mesh, outcome?, begin);
+                tell(&mut screen, &mesh, outcome?, begin, refused);
             }
             Some(line) = said.recv() => screen.say(&line),
             line = lines.recv() => {
@@ -219,7 +254,7 @@ async fn ground(options: &Options) -> Ground {
     ground
 }
 
-fn tell(screen: &mut Screen, mesh: &Mesh, outcome: ready::Outcome, begin: Instant) {
+fn tell(screen: &mut Screen, mesh: &Mesh, outcome: ready::Outcome, begin: Instant, refused: usize) {
     for problem in &outcome.problems {
         screen.say(problem);
     }
@@ -238,7 +273,12 @@ fn tell(screen: &mut Screen, mesh: &Mesh, outcome: ready::Outcome, begin: Instan
         (true, None, None) => format!("ready after {:.2} s   Ctrl-C ends the mesh", took.as_secs_f64()),
         (false, ..) => "not everything is ready   Ctrl-C ends the mesh".to_owned(),
     };
-    screen.footer(line);
+    let refused = match refused {
+        0 => String::new(),
+        1 => "   1 error in the manifests, see above".to_owned(),
+        many => format!("   {many} errors in the manifests, see above"),
+    };
+    screen.footer(line + &refused);
 }
 
 struct Signals {

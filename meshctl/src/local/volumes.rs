@@ -17,6 +17,7 @@ use super::addresses::DNS;
 use super::inject::Wanted;
 use super::paths::write_whole;
 use super::plan::PodPlan;
+use super::resources;
 use super::wall::{Mount, Source};
 use super::world::World;
 
@@ -248,8 +249,16 @@ impl Maker<'_> {
     fn downward(&self, items: &[DownwardApiFile], mode: u32) -> Result<Files, String> {
         let mut files = Files::new();
         for item in items {
-            let field = item.field_ref.as_ref().ok_or("resourceFieldRef is not supported here")?;
-            files.insert(item.path.clone(), (self.plan.field(&field.field_path)?.into_bytes(), mode));
+            let text = match (&item.field_ref, &item.resource_field_ref) {
+                (Some(field), _) => self.plan.field(&field.field_path)?,
+                (None, Some(resource)) => {
+                    let name = &resource.container_name;
+                    let of = self.plan.spec.containers.iter().find(|container| container.name == *name);
+                    resources::value(of.ok_or_else(|| format!("there is no container {name:?}"))?, resource)?
+                }
+                (None, None) => return Err(format!("{}: neither fieldRef nor resourceFieldRef", item.path)),
+            };
+            files.insert(item.path.clone(), (text.into_bytes(), mode));
         }
         Ok(files)
     }

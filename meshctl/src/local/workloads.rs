@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use api::core::{Pod, PodTemplate};
+use api::core::{PersistentVolumeClaimVolume, Pod, PodTemplate, Volume};
 use api::{AnyObject, Key, Kind, Meta};
 use rand::RngExt;
 
@@ -28,8 +28,8 @@ enum Style {
     Set,
     /// Numbered names; one replaces the other.
     Numbered,
-    /// Until so many have succeeded.
-    Finite,
+    /// Until so many have succeeded: so many at a time, and no more after so many have failed.
+    Finite { parallel: usize, failures: usize },
     /// One, under the workload's own name.
     Single,
 }
@@ -39,7 +39,12 @@ struct Wanted {
     template: Template,
     count: usize,
     style: Style,
+    /// Volumes that each pod has a folder of its own for.
+    claims: Vec<String>,
 }
+
+/// Failed pods of a Job that says no `backoffLimit`, as in Kubernetes.
+const BACKOFF_LIMIT: usize = 6;
 
 /// Letters that Kubernetes uses in generated names: no vowels, so no words.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -58,7 +63,7 @@ pub fn steps(world: &World) -> Vec<Step> {
         match wanted.style {
             Style::Set => set(&wanted, &pods, &mut steps),
             Style::Numbered => numbered(&wanted, &pods, &mut steps),
-            Style::Finite => finite(&wanted, &pods, &mut steps),
+            Style::Finite { parallel, failures } => finite(&wanted, (parallel, failures), &pods, &mut steps),
             Style::Single => single(&wanted, &pods, &mut steps),
         }
     }
@@ -85,6 +90,7 @@ fn wanted(stored: &Stored) -> Option<Wanted> {
             },
             count,
             style,
+            claims: Vec::new(),
         })
     };
     match &stored.object {
@@ -92,11 +98,22 @@ fn wanted(stored: &Stored) -> Option<Wanted> {
         AnyObject::ReplicaSet(object) => make(&object.spec.template, count(object.spec.replicas), Style::Set),
         AnyObject::DaemonSet(object) => make(&object.spec.template, 1, Style::Set),
         AnyObject::StatefulSet(object) => {
-            make(&object.spec.template, count(object.spec.replicas), Style::Numbered)
+            let mut wanted = make(&object.spec.template, count(object.spec.replicas), Style::Numbered)?;
+            // Their pods have names of their own in the Service that governs them.
+            if wanted.template.spec.subdomain.is_empty() {
+                wanted.template.spec.subdomain.clone_from(&object.spec.service_name);
+            }
+            let claims = object.spec.volume_claim_templates.iter();
+            wanted.claims = claims.map(|claim| claim.metadata.name.clone()).collect();
+            Some(wanted)
         }
         AnyObject::Job(object) => {
-            let count = if object.spec.suspend == Some(true) { 0 } else { count(object.spec.completions) };
-            make(&object.spec.template, count, Style::Finite)
+            let parallel = count(object.spec.parallelism);
+            let wanted = object.spec.completions.or(object.spec.parallelism);
+            let wanted = if object.spec.suspend == Some(true) { 0 } else { count(wanted) };
+            let failures = object.spec.backoff_limit.and_then(|limit| usize::try_from(limit).ok());
+            let failures = failures.unwrap_or(BACKOFF_LIMIT);
+            make(&object.spec.template, wanted, Style::Finite { parallel, failures })
         }
         AnyObject::Pod(object) => {
             let template = PodTemplate { metadata: bare(&object.meta), spec: object.spec.clone() };
@@ -129,7 +146,19 @@ fn random_suffix() -> String {
 }
 
 fn start(wanted: &Wanted, name: String) -> Step {
-    Step::Start(Box::new(wanted.template.clone()), name)
+    let mut template = wanted.template.clone();
+    for claim in &wanted.claims {
+        let folder =
+            PersistentVolumeClaimVolume { claim_name: format!("{claim}-{name}"), ..Default::default() };
+        // A claim goes over a volume of the same name, as in Kubernetes.
+        template.spec.volumes.retain(|volume| volume.name != *claim);
+        template.spec.volumes.push(Volume {
+            name: claim.clone(),
+            persistent_volume_claim: Some(folder),
+            ..Volume::default()
+        });
+    }
+    Step::Start(Box::new(template), name)
 }
 
 fn fresh(wanted: &Wanted) -> Step {
@@ -170,12 +199,14 @@ fn numbered(wanted: &Wanted, pods: &[&PodRecord], steps: &mut Vec<Step>) {
     steps.extend(missing.map(|name| start(wanted, name)));
 }
 
-fn finite(wanted: &Wanted, pods: &[&PodRecord], steps: &mut Vec<Step>) {
-    let counts = pods.iter().filter(|pod| !pod.terminating() && pod.over != Some(false)).count();
-    // Failed ones stay to be looked at, and are replaced up to Kubernetes' usual limit.
+fn finite(wanted: &Wanted, (parallel, failures): (usize, usize), pods: &[&PodRecord], steps: &mut Vec<Step>) {
+    let count = |over: Option<bool>| pods.iter().filter(|pod| !pod.terminating() && pod.over == over).count();
+    let (running, succeeded) = (count(None), count(Some(true)));
+    // Failed ones stay to be looked at.
     let failed = pods.iter().filter(|pod| pod.over == Some(false)).count();
-    if failed <= 6 {
-        steps.extend((counts..wanted.count).map(|_| fresh(wanted)));
+    if failed <= failures {
+        let missing = wanted.count.saturating_sub(succeeded).min(parallel);
+        steps.extend((running..missing).map(|_| fresh(wanted)));
     }
 }
 

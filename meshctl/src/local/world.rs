@@ -3,8 +3,8 @@
 //! In: objects accepted by `apply`, states reported by pods. Out: lookups, and objects as an API server would show
 //! them, with status. Owned by `Mesh`; changed under its lock only.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::core::{ConfigMap, Secret, Service};
@@ -209,6 +209,8 @@ impl PodRecord {
     }
 }
 
+const UNCHANGED: &str = "unchanged";
+
 /// Everything.
 pub struct World {
     /// What was written.
@@ -271,17 +273,30 @@ impl World {
         self.addresses.known(super::system::SYSTEM_NAMESPACE, "istiod")
     }
 
+    /// Where the manifests of users' objects lie, one for each folder.
+    pub fn manifests(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        let all = self.objects.values().filter_map(|stored| stored.manifest.clone());
+        all.filter(|manifest| folders.insert(manifest.parent().map(Path::to_path_buf))).collect()
+    }
+
+    /// What taking an object would do: `created`, `configured` or `unchanged`.
+    pub fn would(&self, object: &AnyObject) -> &'static str {
+        match self.objects.get(&object.key()) {
+            None => "created",
+            Some(before) if same(&before.object, object) => UNCHANGED,
+            Some(_) => "configured",
+        }
+    }
+
     /// Puts an object in; says whether it is `created`, `configured` or `unchanged`.
     pub fn put(&mut self, mut object: AnyObject, manifest: Option<PathBuf>, own: bool) -> &'static str {
         let key = object.key();
         let before = self.objects.get(&key);
-        let word = match before {
-            None => "created",
-            Some(before) if same(&before.object, &object) => {
-                return "unchanged";
-            }
-            Some(_) => "configured",
-        };
+        let word = self.would(&object);
+        if word == UNCHANGED {
+            return word;
+        }
         self.counter += 1;
         let old = before.map(|before| before.object.meta().clone());
         let status = before.and_then(|before| before.object.status().cloned());

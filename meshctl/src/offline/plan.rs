@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use api::{AnyObject, Findings, Kind, Time};
 use tokio::sync::watch;
 
-use crate::client::Pod;
+use crate::client::{Pod, Pods};
 use crate::local::addresses::Addresses;
 use crate::local::ground::Addressing;
 use crate::local::input::Text;
@@ -119,6 +119,14 @@ impl Plan {
     /// The planned pods.
     pub fn list(&self) -> Vec<Pod> {
         self.world.pods.values().map(|pod| Pod::read(&pod.value(false))).collect()
+    }
+
+    /// The planned pods, and the Services that may stand for them.
+    pub fn pods_and_services(&self) -> Pods {
+        let pods = self.world.pods.values().map(|pod| pod.value(false));
+        let of_kind = |kind| self.world.objects.values().filter(move |stored| stored.object.kind() == kind);
+        let services = of_kind(Kind::Service).map(|stored| stored.object.to_value());
+        Pods::read(&pods.chain(services).collect::<Vec<_>>())
     }
 
     /// One planned pod.

@@ -14,7 +14,7 @@ use wire::reflect::{Style, render};
 use wire::{Kind, Node};
 
 use super::plan::Plan;
-use crate::client::{Pod, choose};
+use crate::client::Pod;
 use crate::local::inject::PROXY;
 
 /// A proxy on paper.
@@ -32,10 +32,9 @@ impl Proxy {
     ///
     /// # Errors
     /// No such pod (the error lists others), or one without a proxy.
-    pub fn of_pod(plan: &mut Plan, name: &str, namespace: &str, delta: bool) -> Result<Self> {
+    pub fn of_pod(plan: &mut Plan, name: &str, namespace: Option<&str>, delta: bool) -> Result<Self> {
         let wanted = name.parse().map_err(anyhow::Error::msg)?;
-        let pods: Vec<Pod> = plan.list();
-        let pod = choose(&pods, &wanted, namespace)?;
+        let pod = plan.pods_and_services().choose(&wanted, namespace)?;
         anyhow::ensure!(pod.meshed, "pod {} has no proxy beside it", pod.full());
         let node = node(plan, &pod)?;
         Self::of(plan, node, delta)

@@ -1,5 +1,5 @@
 //! kubectl's JSON path templates, in the forms that people use: `{.items[0].metadata.name}`, `{.items[*].x}`,
-//! `{.spec.ports[?(@.name=="http2")].port}`, quoted text, and `{range ...}{end}`.
+//! `{.items..metadata.name}`, `{.spec.ports[?(@.name=="http2")].port}`, quoted text, and `{range ...}{end}`.
 //!
 //! In: a template and a value. Out: text, or what is not understood. A path that leads nowhere gives nothing.
 
@@ -77,14 +77,17 @@ fn body(parts: &[Part<'_>]) -> Result<usize> {
     bail!("jsonpath: {{range}} without {{end}}")
 }
 
-fn word(value: &Value) -> String {
+/// As kubectl prints one value.
+#[must_use]
+pub fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
 }
 
-fn select<'a>(path: &str, value: &'a Value) -> Result<Vec<&'a Value>> {
+/// The values that a bare path (`.metadata.name`) leads to.
+pub fn select<'a>(path: &str, value: &'a Value) -> Result<Vec<&'a Value>> {
     let mut found = vec![value];
     let mut rest = path.trim_start_matches(['$', '@']);
     while !rest.is_empty() {
@@ -92,6 +95,10 @@ fn select<'a>(path: &str, value: &'a Value) -> Result<Vec<&'a Value>> {
             let close = inner.find(']').with_context(|| format!("jsonpath {path:?}: a [ is not closed"))?;
             found = index(inner[..close].trim(), found).with_context(|| format!("jsonpath {path:?}"))?;
             rest = &inner[close + 1..];
+        } else if let Some(below) = rest.strip_prefix("..") {
+            // Whatever follows, at any depth.
+            found = found.into_iter().flat_map(all_below).collect();
+            rest = if below.starts_with('[') { below } else { &rest[1..] };
         } else if let Some(inner) = rest.strip_prefix('.') {
             // A backslash keeps a dot that belongs to the name (labels).
             let mut name = String::new();
@@ -133,12 +140,21 @@ fn children(value: &Value) -> Vec<&Value> {
     }
 }
 
+/// A value and everything in it, parents first.
+fn all_below(value: &Value) -> Vec<&Value> {
+    let mut found = vec![value];
+    found.extend(children(value).into_iter().flat_map(all_below));
+    found
+}
+
 fn index<'a>(text: &str, found: Vec<&'a Value>) -> Result<Vec<&'a Value>> {
     if text == "*" {
         return Ok(found.into_iter().flat_map(children).collect());
     }
-    if let Some(name) = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
-        return Ok(found.into_iter().filter_map(|value| value.get(name)).collect());
+    let quoted = ['\'', '"'].into_iter().find_map(|q| text.strip_prefix(q)?.strip_suffix(q));
+    if let Some(name) = quoted {
+        let name = name.replace('\\', "");
+        return Ok(found.into_iter().filter_map(|value| value.get(&name)).collect());
     }
     if let Some(filter) = text.strip_prefix("?(").and_then(|text| text.strip_suffix(')')) {
         let (path, wanted, equal) = match (filter.split_once("=="), filter.split_once("!=")) {
@@ -186,6 +202,9 @@ mod tests {
         check(r#"{.spec.ports[?(@.name=="https")].port}"#, "443");
         check(r#"{range .items[*]}{.metadata.name}{"\n"}{end}"#, "a\nb\n");
         check(r"{.items[0].metadata.labels.x\.y/z}", "1");
+        check("{.items..metadata.name}", "a b");
+        check("{..port}", "80 443");
+        check(r"{.items[0].metadata.labels['x\.y/z']}", "1");
         check("{.nothing}", "");
         assert!(render("{.items[", &value).is_err());
     }

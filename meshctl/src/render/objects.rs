@@ -2,13 +2,14 @@
 //!
 //! In: objects as JSON. Out: one table per kind. Kinds without columns of their own show name and age.
 
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Table;
+use super::{Table, jsonpath};
 
 /// What to show.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct View {
+pub struct View<'a> {
     /// More columns.
     pub wide: bool,
     /// A column for the namespace.
@@ -17,11 +18,13 @@ pub struct View {
     pub headers: bool,
     /// A column of labels.
     pub labels: bool,
+    /// A column for each of these labels.
+    pub columns: &'a [String],
 }
 
 /// All objects, one table per kind, a blank line between tables.
 #[must_use]
-pub fn tables(objects: &[Value], view: View) -> String {
+pub fn tables(objects: &[Value], view: View<'_>) -> String {
     let mut groups: Vec<(String, Vec<&Value>)> = Vec::new();
     for object in objects {
         let kind = kind(object);
@@ -76,6 +79,33 @@ fn age(object: &Value) -> String {
     }
 }
 
+/// A table of paths, as `-o custom-columns=NAME:.metadata.name,...` asks for; a path may stand in braces.
+///
+/// # Errors
+/// A column is not `TITLE:PATH`, or a path is not understood.
+pub fn custom(objects: &[Value], columns: &str, headers: bool) -> Result<String> {
+    let mut pairs = Vec::new();
+    for column in columns.split(',').filter(|column| !column.is_empty()) {
+        let (title, path) = column.split_once(':').with_context(|| {
+            format!("custom-columns: {column:?} is not TITLE:PATH, such as NAME:.metadata.name")
+        })?;
+        let path = path.trim_matches(['{', '}']);
+        let dot = if path.starts_with(['.', '[']) { "" } else { "." };
+        pairs.push((title, format!("{dot}{path}")));
+    }
+    let titles: Vec<&str> = pairs.iter().map(|(title, _)| *title).collect();
+    let mut table = Table::narrow(if headers { &titles } else { &[] });
+    for object in objects {
+        let mut row = Vec::new();
+        for (_, path) in &pairs {
+            let found = jsonpath::select(path, object)?;
+            row.push(or_none(found.into_iter().map(jsonpath::word).collect::<Vec<_>>().join(",")));
+        }
+        table.row(row);
+    }
+    Ok(table.to_string())
+}
+
 /// How long ago, in kubectl's short form: `5s`, `3m20s`, `2h`, `4d`.
 fn short_age(seconds: i64) -> String {
     let seconds = seconds.max(0);
@@ -91,14 +121,17 @@ fn short_age(seconds: i64) -> String {
     }
 }
 
-fn one_table(members: &[&Value], view: View, prefixed: bool) -> String {
+fn one_table(members: &[&Value], view: View<'_>, prefixed: bool) -> String {
     let kind = members.first().map(|object| kind(object)).unwrap_or_default();
+    let columns: Vec<String> =
+        view.columns.iter().map(|key| key.rsplit('/').next().unwrap_or_default().to_uppercase()).collect();
     let mut header = vec!["NAME"];
     header.extend(own_header(&kind));
     header.push("AGE");
     if view.wide {
         header.extend(wide_header(&kind));
     }
+    header.extend(columns.iter().map(String::as_str));
     if view.labels {
         header.push("LABELS");
     }
@@ -113,6 +146,11 @@ fn one_table(members: &[&Value], view: View, prefixed: bool) -> String {
         if view.wide {
             row.extend(wide_columns(&kind, object));
         }
+        row.extend(
+            view.columns.iter().map(|key| {
+                object["metadata"]["labels"][key.as_str()].as_str().unwrap_or_default().to_owned()
+            }),
+        );
         if view.labels {
             let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
             let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));

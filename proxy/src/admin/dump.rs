@@ -79,13 +79,16 @@ fn sections(process: &Process, endpoints: bool) -> Vec<Value> {
             &of(Kind::Endpoints),
         ));
     }
-    sections.push(listeners(&of(Kind::Listener)));
-    sections.push(plain(
-        "RoutesConfigDump",
-        "dynamic_route_configs",
-        "route_config",
-        &routes_with_hosts(&of),
-    ));
+    let listeners = listeners(&of(Kind::Listener));
+    let mut routes =
+        plain("RoutesConfigDump", "dynamic_route_configs", "route_config", &routes_with_hosts(&of));
+    let mut inline = Vec::new();
+    inline_routes(&listeners, &Value::Null, &mut inline);
+    if !inline.is_empty() {
+        routes["static_route_configs"] = inline.into();
+    }
+    sections.push(listeners);
+    sections.push(routes);
     drop(store);
     sections.push(secrets(process));
     sections
@@ -118,6 +121,28 @@ fn routes_with_hosts(of: &dyn Fn(Kind) -> Vec<Entry>) -> Vec<Entry> {
         }
     }
     tables
+}
+
+/// Route tables that are written in listeners, one for each place, as Envoy lists them.
+fn inline_routes(value: &Value, updated: &Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| inline_routes(item, updated, found)),
+        Value::Object(fields) => {
+            let updated = fields.get("last_updated").unwrap_or(updated);
+            for (name, inner) in fields {
+                match (name.as_str(), inner.as_object()) {
+                    ("route_config", Some(table)) => {
+                        let mut typed = Map::new();
+                        typed.insert("@type".into(), Kind::Route.type_url().into());
+                        typed.extend(table.clone());
+                        found.push(json!({ "route_config": typed, "last_updated": updated }));
+                    }
+                    _ => inline_routes(inner, updated, found),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn bootstrap(process: &Process) -> Value {

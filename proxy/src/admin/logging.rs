@@ -22,7 +22,11 @@ fn answer(process: &Process, request: &Request) -> Response {
     };
     match change(levels, request) {
         Ok(()) => {
-            let lines = levels.list().into_iter().map(|(scope, level)| format!("  {scope}: {level}\n"));
+            let lines = levels.list().into_iter().map(|(scope, level)| {
+                // Envoy's word for it.
+                let level = if level == "warn" { "warning" } else { level };
+                format!("  {scope}: {level}\n")
+            });
             Response::text(format!("active loggers:\n{}", lines.collect::<String>()))
         }
         Err(error) => Response::status(StatusCode::BAD_REQUEST, format!("{error}\n")),

@@ -50,7 +50,11 @@ pub fn run(args: &ProxyConfig, globals: &Globals) -> Result<Printed> {
         What::Ecds { source } => tables::ecds(&dump(source)?, source.form())?,
         What::Log { source, level, reset } => {
             let from = From::open(source, globals)?;
-            log::log(&from, level.as_deref(), *reset, source.form())?
+            let page = log::log(&from, level.as_deref(), *reset, source.form())?;
+            match (&from, source.form()) {
+                (From::Pod(_, pod), Form::Short) => format!("{}:\n{page}", pod.full()),
+                _ => page,
+            }
         }
         What::RootcaCompare { first, second } => return rootca(globals, first, second),
     }))

@@ -39,7 +39,7 @@ pub(super) struct Decide {
 pub(super) fn run(args: &Decide, globals: &Globals) -> Result<Printed> {
     let request = Request::read(&args.request, &args.headers).map_err(BadUsage)?;
     let (mut plan, problems) = plan(&args.files, globals)?;
-    let proxy = Proxy::of_pod(&mut plan, &args.from, globals.namespace(), true)?;
+    let proxy = Proxy::of_pod(&mut plan, &args.from, globals.said_namespace(), true)?;
     let answer = decide(&proxy, &request, args.seed)?;
     let out = match args.output {
         Form::Short => short(&answer),

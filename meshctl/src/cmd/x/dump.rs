@@ -40,7 +40,7 @@ pub(super) fn run(args: &Dump, globals: &Globals) -> Result<Printed> {
     let (mut plan, problems) = plan(&args.files, globals)?;
     let delta = !args.sotw;
     let proxy = match (&args.proxy, &args.node) {
-        (Some(pod), _) => Proxy::of_pod(&mut plan, pod, globals.namespace(), delta)?,
+        (Some(pod), _) => Proxy::of_pod(&mut plan, pod, globals.said_namespace(), delta)?,
         (None, Some(id)) => Proxy::of_id(&mut plan, id, delta)?,
         (None, None) => return Err(BadUsage("say whose: --proxy POD or --node ID".into()).into()),
     };

@@ -18,6 +18,7 @@ use crate::local::services::{self, PodFacts};
 use crate::local::workloads::{template_of, version_of};
 use crate::local::world::{PodRecord, World};
 
+use super::selector::Selector;
 use super::server::Connection;
 
 /// What `all` means, as in kubectl.
@@ -39,7 +40,10 @@ fn kinds(which: &Which) -> Result<Vec<(Kind, Vec<String>)>> {
         }
         match Kind::from_word(word) {
             Some(kind) => found.push((kind, names)),
-            None => bail!("the mesh does not have a kind {word:?}"),
+            None => bail!(
+                "the mesh does not have a kind {word:?}; it has those of Kubernetes and Istio that a mesh reads: \
+                 pods, services, deployments, configmaps, virtualservices, destinationrules, gateways and so on"
+            ),
         }
     }
     Ok(found)
@@ -59,18 +63,40 @@ pub(super) fn get(connection: &mut Connection, which: &Which) -> Result<i32> {
                 continue;
             }
             for name in names {
-                match all.iter().find(|object| object["metadata"]["name"] == name.as_str()) {
+                let of_name = |object: &&Value| object["metadata"]["name"] == name.as_str();
+                match all.iter().find(of_name) {
                     Some(object) => objects.push(object.clone()),
-                    None => missing.push(format!("Error: {} \"{name}\" not found", plural(kind))),
+                    None => {
+                        let away = values(&world, kind, None);
+                        let away: Vec<&Value> = away.iter().filter(of_name).collect();
+                        match (which.elsewhere, away.as_slice()) {
+                            (true, [_, ..]) => objects.extend(away.into_iter().cloned()),
+                            _ => missing.push(not_found(&world, kind, which.namespace.as_deref(), &name)),
+                        }
+                    }
                 }
             }
         }
     }
     connection.say(&Answer::Value(Value::Array(objects)))?;
     for line in &missing {
-        connection.problem(line.clone())?;
+        connection.problem(format!("Error: {line}"))?;
     }
     Ok(i32::from(!missing.is_empty()))
+}
+
+/// That there is no object of this name; where there is one, if anywhere.
+fn not_found(world: &World, kind: Kind, namespace: Option<&str>, name: &str) -> String {
+    let namespace = namespace.filter(|_| kind.is_namespaced());
+    let own = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+    let all = values(world, kind, None);
+    let away = all.iter().filter(|object| object["metadata"]["name"] == name);
+    let away: Vec<&str> = away.filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    let hint = match away.first() {
+        Some(other) => format!("; there is one in {}: say -n {other}", away.join(", ")),
+        None => String::new(),
+    };
+    format!("{} {name:?} not found{own}{hint}", plural(kind))
 }
 
 fn plural(kind: Kind) -> String {
@@ -140,40 +166,20 @@ fn status(world: &World, object: &AnyObject, value: &mut Value) {
         "updatedReplicas": updated.len() + available.len(),
         "availableReplicas": available.len(),
         "succeeded": succeeded,
+        "conditions": conditions(object, available.len(), succeeded),
     });
 }
 
-/// A label selector as written on a command line.
-struct Selector(Vec<(String, String, bool)>);
-
-impl Selector {
-    fn parse(text: Option<&str>) -> Result<Self> {
-        let mut parts = Vec::new();
-        for part in text.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (key, value, equal) = if let Some((key, value)) = part.split_once("!=") {
-                (key, value, false)
-            } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-                (key, value, true)
-            } else if part.contains(['(', '!']) {
-                bail!("selector {part:?}: only key=value, key!=value and key are understood");
-            } else {
-                (part, "", true)
-            };
-            parts.push((key.trim().to_owned(), value.trim().to_owned(), equal));
-        }
-        Ok(Self(parts))
-    }
-
-    fn matches(&self, object: &Value) -> bool {
-        self.0.iter().all(|(key, value, equal)| {
-            let own = object["metadata"]["labels"].get(key).and_then(Value::as_str);
-            match (equal, value.is_empty()) {
-                (true, true) => own.is_some(),
-                (true, false) => own == Some(value),
-                (false, _) => own != Some(value),
-            }
-        })
-    }
+/// What `wait` asks for.
+fn conditions(object: &AnyObject, available: usize, succeeded: usize) -> Value {
+    let enough =
+        |wanted: Option<i32>, there: usize| usize::try_from(wanted.unwrap_or(1)).is_ok_and(|n| there >= n);
+    let (name, met) = match object {
+        AnyObject::Deployment(object) => ("Available", enough(object.spec.replicas, available)),
+        AnyObject::Job(object) => ("Complete", enough(object.spec.completions, succeeded)),
+        _ => return json!([]),
+    };
+    json!([{"type": name, "status": if met { "True" } else { "False" }}])
 }
 
 pub(super) fn delete_texts(
@@ -227,6 +233,10 @@ fn remove(connection: &mut Connection, keys: Vec<Key>, ignore_missing: bool) -> 
     let mut lines = Vec::new();
     {
         let mut world = connection.mesh.world();
+        let is_own = |key: &Key| world.objects.get(key).is_some_and(|stored| stored.own);
+        if let Some(key) = keys.iter().find(|key| key.kind == Kind::Namespace && is_own(key)) {
+            bail!("namespace {:?} belongs to the mesh itself; `meshctl down` ends the mesh", key.name);
+        }
         for key in keys {
             let pod = (key.namespace.clone(), key.name.clone());
             let known = world.remove(&key);
@@ -239,7 +249,8 @@ fn remove(connection: &mut Connection, keys: Vec<Key>, ignore_missing: bool) -> 
                 lines.push((true, format!("{} \"{}\" deleted", kind_word(key.kind), key.name)));
             } else if !ignore_missing {
                 code = 1;
-                lines.push((false, format!("Error: {} \"{}\" not found", plural(key.kind), key.name)));
+                let namespace = Some(key.namespace.as_str());
+                lines.push((false, format!("Error: {}", not_found(&world, key.kind, namespace, &key.name))));
             }
         }
     }
@@ -269,7 +280,7 @@ fn change(
             for name in names {
                 let key = Key::new(kind, namespace, &name);
                 let Some(stored) = world.objects.get(&key) else {
-                    bail!("{} \"{name}\" not found", plural(kind));
+                    bail!(not_found(&world, kind, Some(namespace), &name));
                 };
                 let (mut object, manifest, own) =
                     (stored.object.clone(), stored.manifest.clone(), stored.own);

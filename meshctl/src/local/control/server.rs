@@ -15,7 +15,7 @@ use crate::local::mesh::Mesh;
 use crate::local::protocol::{self, Answer, Ask};
 use crate::local::{ready, settle};
 
-use super::{objects, pods};
+use super::{logs, objects, pods};
 
 /// How long a command waits for proxies to confirm what it changed.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
@@ -78,7 +78,7 @@ fn answer(mut connection: Connection) {
             Ok(code) => code,
             Err(error) => {
                 // The command may have gone.
-                connection.problem(format!("error: {error:#}")).ok();
+                connection.problem(format!("Error: {error:#}")).ok();
                 1
             }
         };
@@ -136,15 +136,12 @@ fn handle(connection: &mut Connection, ask: Ask, fds: Vec<OwnedFd>) -> Result<i3
         Ask::Label { which, changes, annotations, overwrite } => {
             objects::label(connection, &which, &changes, annotations, overwrite)
         }
-        Ask::Logs { namespace, target, container, follow, tail, all } => {
-            let wanted = pods::Logs { container, follow, tail, all };
-            pods::logs(connection, &namespace, &target, &wanted)
-        }
-        Ask::Exec { namespace, target, container, command, terminal } => {
+        Ask::Logs(wish) => logs::logs(connection, &wish),
+        Ask::Exec { namespace, pod, container, command, terminal } => {
             let wanted = pods::Exec { container, command, terminal };
-            pods::exec(connection, &namespace, &target, wanted, fds)
+            pods::exec(connection, &namespace, &pod, wanted, fds)
         }
-        Ask::Dial { namespace, target, port } => pods::dial(connection, &namespace, &target, port),
+        Ask::Dial { namespace, pod, port } => pods::dial(connection, &namespace, &pod, port),
         Ask::Down => {
             connection.mesh.end();
             connection.line(format!("mesh {} is ending", connection.mesh.paths.name))?;

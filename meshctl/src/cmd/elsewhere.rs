@@ -1,0 +1,135 @@
+//! Commands of istioctl and kubectl that are not here, and what to do instead.
+//!
+//! In: a word that is no command. Out: what it would be for, and what does it here; nothing for a word that nobody
+//! knows. So muscle memory gets an answer, not "unrecognized subcommand".
+
+/// Those that work on a cluster.
+const CLUSTER: [(&str, &str); 15] = [
+    ("install", "installs the control plane into a cluster; on this machine `meshctl up` starts it"),
+    ("upgrade", "changes the control plane of a cluster; on this machine `meshctl down` and `up` do"),
+    ("uninstall", "removes the control plane from a cluster; on this machine `meshctl down` ends it"),
+    ("manifest", "prints what `install` would put into a cluster"),
+    (
+        "precheck",
+        "looks whether a cluster can be installed to; on this machine `meshctl up` says what is missing",
+    ),
+    ("tag", "names revisions of a cluster's control plane"),
+    ("revision", "lists revisions of a cluster's control plane"),
+    ("kube-inject", "adds the proxy to manifests for a cluster; on this machine every pod gets one anyway"),
+    (
+        "check-inject",
+        "asks a cluster's webhooks; on this machine every pod gets a proxy unless its label or namespace says no",
+    ),
+    (
+        "injector",
+        "lists a cluster's webhooks; on this machine every pod gets a proxy unless its label or namespace says no",
+    ),
+    ("create-remote-secret", "joins clusters"),
+    ("remote-clusters", "lists joined clusters"),
+    ("waypoint", "manages waypoints, which need a cluster"),
+    ("ztunnel-config", "looks into ztunnels, which need a cluster"),
+    ("workload", "adds machines to a cluster's mesh"),
+];
+
+/// Those with another way to the same end.
+const INSTEAD: [(&str, &str); 34] = [
+    (
+        "describe",
+        "look with `meshctl get KIND NAME -o yaml`, `meshctl proxy-config all POD` and `meshctl analyze`",
+    ),
+    (
+        "dashboard",
+        "there are no dashboards; `meshctl port-forward deploy/NAME 15000` opens a proxy's admin pages",
+    ),
+    (
+        "bug-report",
+        "the logs are in the folder that `meshctl up -d` names; `meshctl proxy-config all POD -o json` has the rest",
+    ),
+    (
+        "admin",
+        "pilot's levels are set by its arguments; `meshctl logs -n istio-system deploy/istiod` shows what it says",
+    ),
+    (
+        "authz",
+        "see `meshctl proxy-config listener POD -o json`; the rules are filters named envoy.filters.http.rbac",
+    ),
+    ("metrics", "`meshctl exec POD -c istio-proxy -- pilot-agent request GET stats/prometheus` prints them"),
+    ("envoy-stats", "`meshctl exec POD -c istio-proxy -- pilot-agent request GET stats` prints them"),
+    (
+        "internal-debug",
+        "`meshctl port-forward -n istio-system deploy/istiod 8080` opens pilot's /debug pages",
+    ),
+    ("config", "there is no configuration file: flags, MESHCTL_MESH and KUBECONFIG say all"),
+    ("options", "`meshctl -h` lists the flags of all commands"),
+    ("edit", "change the file and `meshctl apply -f` it; `meshctl get KIND NAME -o yaml` prints an object"),
+    ("patch", "change the file and `meshctl apply -f` it; `meshctl get KIND NAME -o yaml` prints an object"),
+    ("replace", "`meshctl apply -f FILE` changes what is there"),
+    ("diff", "`meshctl apply -f FILE --dry-run` says which objects would change"),
+    ("set", "change the file and `meshctl apply -f` it"),
+    ("expose", "write a Service and `meshctl apply -f` it"),
+    ("run", "write a Deployment and `meshctl apply -f` it; samples/curl is a pod to send requests from"),
+    ("autoscale", "`meshctl scale` sets the number of replicas; nothing changes it by itself"),
+    ("explain", "`meshctl validate -f FILE` names wrong and unknown fields with their lines"),
+    (
+        "api-resources",
+        "`meshctl get KIND` knows the kinds of Kubernetes and Istio that a mesh reads, and their short names",
+    ),
+    ("api-versions", "`meshctl get KIND` knows the kinds of Kubernetes and Istio that a mesh reads"),
+    (
+        "cluster-info",
+        "`meshctl version` and `meshctl get services -A` tell what runs and where it is published",
+    ),
+    ("events", "`meshctl logs POD -c mesh` is what the mesh says about a pod"),
+    ("top", "processes of this machine: use top or ps"),
+    ("cp", "programs see this machine's files; or `meshctl exec -i POD -- sh -c 'cat > FILE' < FILE`"),
+    ("attach", "`meshctl logs -f POD` follows the output, `meshctl exec -it POD -- sh` opens a shell"),
+    ("debug", "`meshctl exec -it POD -- sh` opens a shell beside the application"),
+    ("proxy", "there is no API server to reach; `meshctl port-forward POD PORT` opens a port of a pod"),
+    ("auth", "whoever may use the mesh's folder may do everything"),
+    (
+        "kustomize",
+        "`meshctl apply -k DIR` reads the resources of a kustomization.yaml; build others with kustomize first",
+    ),
+    ("drain", "there is one node only"),
+    ("cordon", "there is one node only"),
+    ("profile", "istioctl has none any more, either; `install` will take its values"),
+    ("operator", "istioctl has none any more, either"),
+];
+
+/// Other words for the same.
+const ALIASES: [(&str, &str); 10] = [
+    ("dash", "dashboard"),
+    ("d", "dashboard"),
+    ("des", "describe"),
+    ("wp", "waypoint"),
+    ("zc", "ztunnel-config"),
+    ("es", "envoy-stats"),
+    ("az", "authz"),
+    ("uninject", "kube-inject"),
+    ("kube-uninject", "kube-inject"),
+    ("verify-install", "precheck"),
+];
+
+/// What to say about a word that is no command here; nothing about one that nobody knows.
+#[must_use]
+pub fn answer(word: &str) -> Option<String> {
+    let named = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, name)| name);
+    let of =
+        |list: &'static [(&str, &str)]| list.iter().find(|(name, _)| *name == named).map(|(_, text)| *text);
+    if let Some(text) = of(&CLUSTER) {
+        return Some(format!("{word} needs a Kubernetes cluster, which a later release serves: it {text}"));
+    }
+    of(&INSTEAD).map(|text| format!("{word} is not there: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_is_answered() {
+        assert!(answer("install").unwrap().starts_with("install needs a Kubernetes cluster"));
+        assert!(answer("d").unwrap().contains("port-forward"));
+        assert_eq!(answer("nonsense"), None);
+    }
+}
