@@ -18,7 +18,6 @@ use crate::path::{FieldPath, Step};
 
 /// Parts of a traffic policy, which stands in several places of a DestinationRule.
 const TRAFFIC_POLICY: &[&str] = &[
-    "loadBalancer.localityLbSetting.failoverPriority",
     "loadBalancer.zoneAwareLbSetting",
     "loadBalancer.backendUtilization",
     "outlierDetection.outlierDetectionHttpErrorCodes",
@@ -41,7 +40,6 @@ const NOT_YET: &[(Kind, &[&str])] = &[
         Kind::VirtualService,
         &["http[].match[].headers.@*", "http[].match[].withoutHeaders.@*", "tcp[].match[].sourceSubnet"],
     ),
-    (Kind::DestinationRule, &["workloadSelector"]),
     (
         Kind::Gateway,
         &[
@@ -55,7 +53,18 @@ const NOT_YET: &[(Kind, &[&str])] = &[
     ),
     (Kind::ServiceEntry, &["resolution=DYNAMIC_DNS", "endpoints[].network"]),
     (Kind::WorkloadEntry, &["network"]),
-    (Kind::Sidecar, &[""]),
+    (
+        Kind::Sidecar,
+        &[
+            "egress[].bind",
+            "egress[].captureMode",
+            "ingress[].bind",
+            "ingress[].captureMode",
+            "ingress[].tls",
+            "ingress[].connectionPool.http.h2UpgradePolicy",
+            "inboundConnectionPool.http.h2UpgradePolicy",
+        ],
+    ),
     (Kind::WorkloadGroup, &[""]),
     (Kind::EnvoyFilter, &[""]),
     (Kind::ProxyConfig, &[""]),
@@ -64,16 +73,14 @@ const NOT_YET: &[(Kind, &[&str])] = &[
     (
         Kind::Telemetry,
         &[
-            "selector",
             "targetRef",
             "targetRefs",
-            "tracing[].match",
-            "tracing[].customTags",
+            "tracing[].customTags.*.environment",
+            "tracing[].customTags.*.formatter",
             "tracing[].useRequestIdForTraceSampling",
             "tracing[].enableIstioTags",
             "tracing[].disableContextPropagation",
             "metrics",
-            "accessLogging[].match",
             "accessLogging[].filter",
         ],
     ),
@@ -116,6 +123,7 @@ const MESH_HONOURED: &[&str] = &[
     "defaultServiceExportTo",
     "defaultTrafficPolicy",
     "defaultVirtualServiceExportTo",
+    "discoverySelectors",
     "dnsRefreshRate",
     "enableAutoMtls",
     "enableTracing",
@@ -132,6 +140,7 @@ const MESH_HONOURED: &[&str] = &[
     "rootNamespace",
     "tcpKeepalive",
     "trustDomain",
+    "trustDomainAliases",
 ];
 
 /// Warnings for everything in the object that is set and not honoured.

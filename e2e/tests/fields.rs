@@ -24,11 +24,17 @@ const PROXIES: [&str; 4] =
     ["default/client", "default/reviews-v1", "elsewhere/client", "istio-system/gateway"];
 
 /// Names for people, and values that are another word for the default: nothing should change.
-const LABELS: [(Kind, &str); 3] = [
+const LABELS: [(Kind, &str); 7] = [
     (Kind::Gateway, "servers[].name"),
     // HTTP, HTTP2 and GRPC are one at a gateway.
     (Kind::Gateway, "servers[].port.protocol"),
     (Kind::ServiceEntry, "ports[].name"),
+    (Kind::Sidecar, "egress[].port.name"),
+    (Kind::Sidecar, "egress[].port.protocol"),
+    // The protocol says it already.
+    (Kind::Sidecar, "ingress[].port.name"),
+    // That of the mesh around it.
+    (Kind::Sidecar, "outboundTrafficPolicy.mode"),
 ];
 
 /// Kinds beyond Istio's own are Gateway API and Kubernetes, whose fields have tests of their own.
@@ -181,11 +187,6 @@ impl Laboratory {
     }
 
     fn look(&mut self, object: &Value, keep: bool) -> Arc<Seen> {
-        let mut object = object.clone();
-        if object["kind"] == "Telemetry" {
-            // Honoured for the mesh only, which a finding says in every other namespace.
-            object["metadata"]["namespace"] = "istio-system".into();
-        }
         let text = object.to_string();
         if let Some(seen) = self.seen.get(&text) {
             return seen.clone();

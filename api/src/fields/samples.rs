@@ -230,6 +230,33 @@ pub(super) const COMPANIONS: &[(Kind, &str, &str)] = &[
         "ingress",
         "ingress: [{port: {number: 9080, protocol: HTTP, name: http}, defaultEndpoint: '127.0.0.1:9080'}]",
     ),
+    (
+        Kind::Sidecar,
+        "ingress[].connectionPool.http.maxConcurrentStreams",
+        "ingress: [{port: {protocol: HTTP2}}]",
+    ),
+    (Kind::Sidecar, "ingress[].connectionPool.http.http2KeepAlive", "ingress: [{port: {protocol: HTTP2}}]"),
+    (
+        Kind::Sidecar,
+        "ingress[].connectionPool.http.http2KeepAlive.timeout",
+        "ingress: [{connectionPool: {http: {http2KeepAlive: {interval: 3s}}}}]",
+    ),
+    (
+        Kind::Sidecar,
+        "inboundConnectionPool",
+        "ingress: [{port: {number: 9080, protocol: HTTP, name: http}, defaultEndpoint: '127.0.0.1:9080'}]",
+    ),
+    (
+        Kind::Sidecar,
+        "inboundConnectionPool.http.maxConcurrentStreams",
+        "ingress: [{port: {protocol: HTTP2}}]",
+    ),
+    (Kind::Sidecar, "inboundConnectionPool.http.http2KeepAlive", "ingress: [{port: {protocol: HTTP2}}]"),
+    (
+        Kind::Sidecar,
+        "inboundConnectionPool.http.http2KeepAlive.timeout",
+        "inboundConnectionPool: {http: {http2KeepAlive: {interval: 3s}}}",
+    ),
     (Kind::Sidecar, "egress[].bind", "egress: [{port: {number: 9080, protocol: HTTP, name: http}}]"),
     (Kind::Sidecar, "egress[].port", "egress: [{port: {number: 9080, protocol: HTTP, name: http}}]"),
     (
@@ -282,6 +309,9 @@ pub(super) const COMPANIONS: &[(Kind, &str, &str)] = &[
         "targetRefs",
         "targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: g}]",
     ),
+    (Kind::Telemetry, "selector", "accessLogging: [{disabled: true}]"),
+    (Kind::Telemetry, "accessLogging[].match", "accessLogging: [{disabled: true}]"),
+    (Kind::Telemetry, "tracing[].match", "tracing: [{randomSamplingPercentage: 7}]"),
     (Kind::Telemetry, "targetRef", "targetRef: {kind: Gateway, group: gateway.networking.k8s.io, name: g}"),
     (
         Kind::Telemetry,

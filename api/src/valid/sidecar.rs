@@ -11,7 +11,7 @@ use crate::host;
 use crate::meta::Meta;
 use crate::networking::{
     ApplyTo, EnvoyFilter, IstioEgressListener, IstioIngressListener, OutboundMode, PatchContext,
-    PatchOperation, ProxyConfig, Sidecar,
+    PatchOperation, Port, ProxyConfig, Sidecar,
 };
 
 impl Check for Sidecar {
@@ -52,6 +52,7 @@ fn ingress(listener: &IstioIngressListener, at: &At<'_>) {
     match &listener.port {
         Some(port) => {
             rules::port(port.number, &at.key("port").key("number"));
+            no_target(port, &at.key("port"));
         }
         None => at.key("port").tell(Code::Required, "set port"),
     }
@@ -73,9 +74,17 @@ fn ingress(listener: &IstioIngressListener, at: &At<'_>) {
     }
 }
 
+/// `defaultEndpoint` says where the application is.
+fn no_target(port: &Port, at: &At<'_>) {
+    if port.target_port != 0 {
+        at.key("targetPort").tell(Code::NoEffect, "targetPort has no effect in a Sidecar");
+    }
+}
+
 fn egress(at: &At<'_>, listener: &IstioEgressListener) {
     let unix = listener.bind.starts_with("unix://");
     if let Some(port) = &listener.port {
+        no_target(port, &at.key("port"));
         if !unix {
             rules::port(port.number, &at.key("port").key("number"));
         }

@@ -27,6 +27,8 @@ pub struct Endpoint {
     /// `NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER`: labels of metrics at the client.
     pub workload: String,
     pub network: String,
+    /// Name of its node, if known.
+    pub node: String,
     /// Name of the pod, for headless names.
     pub pod: String,
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use api::core::{EndpointSlice, Endpoints as KubeEndpoints, SERVICE_NAME_LABEL, Service as KubeService};
+use api::core::{EndpointSlice, Endpoints as KubeEndpoints, SERVICE_NAME_LABEL};
 use api::meta::labels_match;
 use api::networking::{ServiceEntry, WorkloadEntry};
 use api::{Findings, Object};
@@ -15,6 +15,7 @@ use api::{Findings, Object};
 use super::endpoint::{Accounts, Address, Endpoint, Endpoints, ServiceKey, ServicePort};
 use super::hashed::Hashed;
 use super::identity::{Identity, Mode};
+use super::mesh::Mesh;
 use super::names::full;
 use super::service::{Port, Registry, Resolution, Service, Target};
 use super::services::Services;
@@ -27,7 +28,7 @@ pub(super) struct Sources<'a> {
     pub services: &'a Services,
     pub workloads: &'a Workloads,
     pub identity: &'a Identity,
-    pub trust_domain: &'a str,
+    pub mesh: &'a Mesh,
 }
 
 /// All endpoints, ready or not, by service port.
@@ -46,15 +47,16 @@ pub(super) fn resolve(from: &Sources<'_>, _findings: &mut Findings) -> (Endpoint
     for object in from.world.by_age::<ServiceEntry>() {
         entry(from, object, &mut found);
     }
-    settle(from.services, found)
+    settle(from.mesh, from.services, found)
 }
 
 /// Identities of all endpoints, then only those endpoints that may be used.
-fn settle(services: &Services, found: Found) -> (Endpoints, Accounts) {
+fn settle(mesh: &Mesh, services: &Services, found: Found) -> (Endpoints, Accounts) {
     let mut accounts: BTreeMap<ServiceKey, BTreeSet<String>> = BTreeMap::new();
     let mut out = Endpoints::default();
     for (port, mut endpoints) in found {
-        let ids = endpoints.iter().filter(|e| !e.identity.is_empty()).map(|e| e.identity.clone());
+        let ids = endpoints.iter().filter(|e| !e.identity.is_empty());
+        let ids = ids.flat_map(|e| mesh.same_identities(&e.identity));
         accounts.entry(port.service.clone()).or_default().extend(ids);
         let unready_too = services
             .with_host(&port.service.host)
@@ -89,14 +91,6 @@ fn kubernetes(
     found: &mut Found,
 ) {
     let key = ServiceKey::new(&service.host, &service.namespace);
-    let object = from.world.get::<KubeService>(&service.namespace, &service.name);
-    if let Some(object) = object.filter(|o| o.spec.is_external_name()) {
-        for port in &service.ports {
-            let number = target_number(port, None).unwrap_or(port.number);
-            found.insert(key.clone().port(port.number), vec![by_name(&object.spec.external_name, number)]);
-        }
-        return;
-    }
     let listed = slices.get(&(service.namespace.clone(), service.name.clone()));
     let old = from.world.get::<KubeEndpoints>(&service.namespace, &service.name);
     for port in &service.ports {
@@ -124,6 +118,9 @@ fn of_slice(from: &Sources<'_>, slice: &Object<EndpointSlice>, port: &Port) -> V
             .or_else(|| from.workloads.at(&address));
         let mut out = of_workload(from, workload.map(|w| &**w), address, number);
         out.healthy = e.is_ready();
+        if out.node.is_empty() {
+            out.node = e.node_name.clone().unwrap_or_default();
+        }
         if out.locality.is_empty() {
             out.locality = e.zone.as_ref().map(|zone| format!("/{zone}")).unwrap_or_default();
         }
@@ -201,6 +198,7 @@ fn of_workload(from: &Sources<'_>, workload: Option<&Workload>, address: IpAddr,
         identity: w.identity.clone(),
         workload: w.summary(),
         network: w.network.clone(),
+        node: w.node.clone(),
         pod: w.name.clone(),
         ..bare()
     }
@@ -218,6 +216,7 @@ fn bare() -> Endpoint {
         identity: String::new(),
         workload: String::new(),
         network: String::new(),
+        node: String::new(),
         pod: String::new(),
     }
 }
@@ -303,15 +302,17 @@ fn of_entry(
     let number = number.or_else(|| target_number(port, None)).unwrap_or(port.number);
     let labels = entry_labels(entry, own);
     let takes = from.identity.mode(namespace, &labels, number) != Mode::Disable;
+    // Whoever has an account of the mesh has a proxy, unless its label says otherwise.
+    let meshed = labels.get(TLS_MODE).map_or(!entry.service_account.is_empty(), |mode| mode == "istio");
     let identity = if entry.service_account.is_empty() {
         String::new()
     } else {
-        spiffe(from.trust_domain, namespace, &entry.service_account)
+        spiffe(&from.mesh.trust_domain, namespace, &entry.service_account)
     };
     Some(Endpoint {
         address,
         port: number,
-        mutual_tls: labels.get(TLS_MODE).is_some_and(|mode| mode == "istio") && takes,
+        mutual_tls: meshed && takes,
         workload: summary(name, namespace, &labels),
         locality: entry.locality.clone(),
         weight: entry.weight.max(1),

@@ -1,21 +1,20 @@
-//! The ConfigMap `istio` and mesh-wide Telemetry -> mesh settings.
+//! The ConfigMap `istio` -> mesh settings.
 //!
 //! Comes in: the world. Goes out: what builders need of it. A setting that is not honoured is said by name.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::core::ConfigMap;
+use api::Findings;
+use api::core::{ConfigMap, Namespace};
 use api::mesh::{
     AccessLogEncoding, ExtensionProvider, MeshConfig, NormalizationType, TraceContextOption,
     default_mesh_config, mesh_config_of,
 };
 use api::networking::{H2UpgradePolicy, OutboundMode};
-use api::telemetry::Telemetry;
-use api::{Code, Findings, Object};
 
-use super::mesh::{AccessLog, Mesh, Observe, OutboundDefaults, Paths, Tracing};
+use super::mesh::{AccessLog, Mesh, Observe, OutboundDefaults, Paths, Provider, Tracing, hundredths};
 use super::names::full;
-use super::note::note;
 use super::routes::virtual_service::retries;
 use super::traffic;
 use crate::world::World;
@@ -32,8 +31,22 @@ pub(super) fn resolve(world: &World, findings: &mut Findings) -> Mesh {
         None => default_mesh_config(),
     };
     let mut mesh = convert(&config);
-    telemetry(world, &config, &mut mesh, findings);
+    mesh.discovered = discovered(world, &config, &mesh.root_namespace);
     mesh
+}
+
+/// Namespaces that one of `discoverySelectors` means, and the root namespace always.
+fn discovered(world: &World, config: &MeshConfig, root: &str) -> Option<BTreeSet<String>> {
+    if config.discovery_selectors.is_empty() {
+        return None;
+    }
+    let chosen = world.all::<Namespace>().filter(|object| {
+        let mut labels = object.meta.labels.clone();
+        // As the API server labels every namespace.
+        labels.insert("kubernetes.io/metadata.name".to_owned(), object.meta.name.clone());
+        config.discovery_selectors.iter().any(|s| s.matches(&labels))
+    });
+    Some(chosen.map(|object| object.meta.name.clone()).chain([root.to_owned()]).collect())
 }
 
 fn convert(config: &MeshConfig) -> Mesh {
@@ -43,8 +56,10 @@ fn convert(config: &MeshConfig) -> Mesh {
     let outbound = &default.outbound;
     Mesh {
         trust_domain: text(&config.trust_domain, default.trust_domain),
+        discovered: None,
+        trust_aliases: config.trust_domain_aliases.clone(),
         root_namespace: text(&config.root_namespace, default.root_namespace),
-        observe: Observe { access_log: access_log(config), tracing: tracing(config) },
+        observe: Observe { access_logs: access_logs(config), tracing: tracing(config) },
         outbound: OutboundDefaults {
             connect_timeout: std(config.connect_timeout).unwrap_or(outbound.connect_timeout),
             keepalive: config.tcp_keepalive.as_ref().map(traffic::keepalive),
@@ -53,6 +68,7 @@ fn convert(config: &MeshConfig) -> Mesh {
             dns_refresh: std(config.dns_refresh_rate).unwrap_or(outbound.dns_refresh),
             locality: config.locality_lb_setting.as_ref().map(traffic::locality).unwrap_or_default(),
         },
+        providers: providers(config),
         allow_any: config
             .outbound_traffic_policy
             .as_ref()
@@ -73,14 +89,24 @@ fn convert(config: &MeshConfig) -> Mesh {
     }
 }
 
-fn access_log(config: &MeshConfig) -> Option<AccessLog> {
+/// The mesh's own file, else the default providers.
+fn access_logs(config: &MeshConfig) -> Vec<AccessLog> {
     if !config.access_log_file.is_empty() {
         let format = Some(config.access_log_format.clone()).filter(|f| !f.is_empty());
         let json = config.access_log_encoding == AccessLogEncoding::Json;
-        return Some(AccessLog { path: config.access_log_file.clone(), json, format });
+        return vec![AccessLog { path: config.access_log_file.clone(), json, format }];
     }
-    let names = &config.default_providers.as_ref()?.access_logging;
-    names.iter().find_map(|name| file_log(config, provider(config, name)?))
+    let names = config.default_providers.as_ref().map(|p| p.access_logging.as_slice()).unwrap_or_default();
+    names.iter().filter_map(|name| file_log(config, provider(config, name)?)).collect()
+}
+
+/// Of several with one name the last counts.
+fn providers(config: &MeshConfig) -> BTreeMap<String, Provider> {
+    let read = |p: &ExtensionProvider| {
+        let log = file_log(config, p).map(Provider::Log);
+        log.or_else(|| zipkin(config, p).map(Provider::Spans)).unwrap_or(Provider::Other)
+    };
+    config.extension_providers.iter().map(|p| (p.name.clone(), read(p))).collect()
 }
 
 fn provider<'a>(config: &'a MeshConfig, name: &str) -> Option<&'a ExtensionProvider> {
@@ -138,6 +164,7 @@ fn tracing_defaults(config: &MeshConfig) -> Tracing {
         sampling: hundredths(own.and_then(|t| t.sampling).unwrap_or(1.0)),
         max_tag_length: own.and_then(|t| t.max_path_tag_length),
         w3c: false,
+        tags: Vec::new(),
     }
 }
 
@@ -147,83 +174,5 @@ fn expand(host: &str) -> String {
     match parts[..] {
         [name, namespace] | [name, namespace, "svc"] => full(name, namespace),
         _ => full(host, NAMESPACE),
-    }
-}
-
-fn hundredths(percent: f64) -> u32 {
-    (percent.clamp(0.0, 100.0) * 100.0).round() as u32
-}
-
-/// Telemetry of the root namespace without selector holds for the mesh.
-fn telemetry(world: &World, config: &MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {
-    let mut seen = false;
-    for object in world.by_age::<Telemetry>() {
-        let spec = &object.spec;
-        let whole = spec.selector.is_none() && spec.target_ref.is_none() && spec.target_refs.is_empty();
-        if !whole {
-            // Named by the list of what is not honoured.
-            continue;
-        }
-        if object.meta.namespace != mesh.root_namespace {
-            let text = "Telemetry is honoured for the whole mesh only, in the root namespace";
-            note(findings, object, "metadata.namespace", Code::NotHonoured, text);
-        } else if seen {
-            let text = "an older Telemetry already holds for the whole mesh";
-            note(findings, object, "metadata.name", Code::MultipleTelemetriesWithoutWorkloadSelectors, text);
-        } else {
-            seen = true;
-            logging(object, config, mesh, findings);
-            spans(object, config, mesh, findings);
-        }
-    }
-}
-
-fn logging(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {
-    for (index, entry) in object.spec.access_logging.iter().enumerate() {
-        let path = |field: &str| format!("spec.accessLogging[{index}].{field}");
-        if entry.disabled == Some(true) {
-            mesh.observe.access_log = None;
-            continue;
-        }
-        for reference in &entry.providers {
-            match provider(config, &reference.name).map(|p| file_log(config, p)) {
-                Some(Some(log)) => mesh.observe.access_log = Some(log),
-                Some(None) => {
-                    let text = format!(
-                        "provider {:?} is no file access log; only those are honoured",
-                        reference.name
-                    );
-                    note(findings, object, &path("providers"), Code::NotHonoured, text);
-                }
-                None => {
-                    let text = format!("there is no provider {:?} in extensionProviders", reference.name);
-                    note(findings, object, &path("providers"), Code::ReferencedResourceNotFound, text);
-                }
-            }
-        }
-    }
-}
-
-fn spans(object: &Object<Telemetry>, config: &MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {
-    let Some(entry) = object.spec.tracing.first() else { return };
-    if entry.disable_span_reporting == Some(true) {
-        mesh.observe.tracing = None;
-        return;
-    }
-    if let Some(reference) = entry.providers.first() {
-        match provider(config, &reference.name).map(|p| zipkin(config, p)) {
-            Some(Some(found)) => mesh.observe.tracing = Some(found),
-            Some(None) => {
-                let text = format!("provider {:?} is not zipkin; only that is honoured", reference.name);
-                note(findings, object, "spec.tracing[0].providers", Code::NotHonoured, text);
-            }
-            None => {
-                let text = format!("there is no provider {:?} in extensionProviders", reference.name);
-                note(findings, object, "spec.tracing[0].providers", Code::ReferencedResourceNotFound, text);
-            }
-        }
-    }
-    if let (Some(tracing), Some(percent)) = (&mut mesh.observe.tracing, entry.random_sampling_percentage) {
-        tracing.sampling = hundredths(percent);
     }
 }

@@ -4,6 +4,7 @@
 //! word of the wire: `xds` says what is here. The types of each concept stand apart from the code that reads the
 //! objects into them.
 
+pub mod asked;
 mod check;
 pub mod endpoint;
 mod endpoints;
@@ -14,6 +15,7 @@ pub mod identity;
 pub mod mesh;
 mod mesh_config;
 pub mod names;
+pub mod narrow;
 mod note;
 pub mod policy;
 mod resolve;
@@ -22,7 +24,11 @@ pub mod scope;
 pub mod secrets;
 pub mod service;
 pub mod services;
+pub mod sidecar;
+mod sidecars;
 pub mod snapshot;
+mod telemetries;
+pub mod telemetry;
 pub mod traffic;
 pub mod workloads;
 

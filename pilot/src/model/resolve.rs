@@ -12,17 +12,21 @@ use api::{Findings, Kind};
 use super::hashed::{Digest, Hashed};
 use super::snapshot::{Part, Snapshot};
 use super::{
-    check, endpoints, gateways, identity, mesh_config, routes, scope, secrets, services, traffic, workloads,
+    asked, check, endpoints, gateways, identity, mesh_config, routes, scope, secrets, services, sidecars,
+    telemetries, traffic, workloads,
 };
 use crate::world::World;
 
 /// Understands the world. `prev` must come from the same world, at an earlier time.
 pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
     let stamp = |kinds: &[Kind]| world.stamp(kinds);
-    let mesh = part(prev.map(|p| &p.mesh), &stamp(&[Kind::ConfigMap, Kind::Telemetry]), |out| {
+    let mesh = part(prev.map(|p| &p.mesh), &stamp(&[Kind::ConfigMap, Kind::Namespace]), |out| {
         mesh_config::resolve(world, out)
     });
+    // In every key: what is not discovered is as if it were not there.
     let m = mesh.value.digest();
+    let less = mesh.discovered.as_ref().map(|namespaces| world.only(namespaces));
+    let world = less.as_ref().unwrap_or(world);
     let from = (stamp(&[Kind::Service, Kind::ServiceEntry]), m);
     let services = part(prev.map(|p| &p.services), &from, |out| services::resolve(world, &mesh, out));
     let from = (stamp(&[Kind::PeerAuthentication]), m);
@@ -40,7 +44,7 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
             services: &services,
             workloads: &workloads,
             identity: &identity,
-            trust_domain: &mesh.trust_domain,
+            mesh: &mesh,
         };
         endpoints::resolve(&sources, out)
     });
@@ -48,10 +52,17 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
     let routes = part(prev.map(|p| &p.routes), &from, |out| routes::resolve(world, &mesh, out));
     let from = (stamp(&[Kind::DestinationRule]), m);
     let traffic = part(prev.map(|p| &p.traffic), &from, |out| traffic::resolve(world, &mesh, out));
-    let gateways =
-        part(prev.map(|p| &p.gateways), &stamp(&[Kind::Gateway]), |out| gateways::resolve(world, out));
+    let from = (stamp(&[Kind::Gateway]), m);
+    let gateways = part(prev.map(|p| &p.gateways), &from, |out| gateways::resolve(world, out));
+    let from = (stamp(&[Kind::Sidecar]), m);
+    let sidecars =
+        part(prev.map(|p| &p.sidecars), &from, |out| sidecars::resolve(world, &mesh.root_namespace, out));
+    let from = [m, services.value.digest(), traffic.value.digest()];
+    let asked = part(prev.map(|p| &p.asked), &from, |_| asked::resolve(&mesh, &services, &traffic));
+    let from = (stamp(&[Kind::Telemetry]), m);
+    let telemetry = part(prev.map(|p| &p.telemetry), &from, |out| telemetries::resolve(world, &mesh, out));
     let mentioned = mentioned(&gateways, &traffic);
-    let from = (stamp(&[Kind::Secret]), &mentioned);
+    let from = (stamp(&[Kind::Secret]), &mentioned, m);
     let secrets = part(prev.map(|p| &p.secrets), &from, |out| secrets::resolve(world, &mentioned, out));
     let from =
         [m, services.value.digest(), traffic.value.digest(), routes.value.digest(), endpoints.value.digest()];
@@ -66,7 +77,7 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
         })
     });
     let unhonoured =
-        part(prev.map(|p| &p.unhonoured), &stamp(&unhonoured_kinds()), |out| unhonoured(world, out));
+        part(prev.map(|p| &p.unhonoured), &(stamp(&unhonoured_kinds()), m), |out| unhonoured(world, out));
     let snapshot = Snapshot {
         mesh,
         services,
@@ -77,6 +88,9 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
         traffic,
         gateways,
         secrets,
+        sidecars,
+        asked,
+        telemetry,
         scopes,
         unhonoured,
     };
@@ -103,7 +117,7 @@ fn mentioned(gateways: &gateways::Gateways, traffic: &traffic::Traffic) -> BTree
         out.extend(tls.credentials.iter().cloned());
         out.extend(Some(tls.ca_credential.clone()).filter(|n| !n.is_empty()));
     }
-    let policies = traffic.rules.iter().flat_map(|r| r.policies());
+    let policies = traffic.every().flat_map(|r| r.policies());
     out.extend(
         policies.filter_map(|p| p.tls.as_ref()).map(|t| t.credential.clone()).filter(|n| !n.is_empty()),
     );
@@ -134,6 +148,8 @@ fn findings(world: &World, snapshot: &Snapshot) -> Findings {
         &snapshot.traffic.findings,
         &snapshot.gateways.findings,
         &snapshot.secrets.findings,
+        &snapshot.sidecars.findings,
+        &snapshot.telemetry.findings,
         &snapshot.unhonoured.findings,
     ];
     let mut out: Findings = sections.into_iter().flat_map(|f| f.iter().cloned()).collect();

@@ -4,8 +4,9 @@
 //! a stranger does; all other namespaces share one. Equal scopes have equal digests, and so equal layers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::endpoint::{Accounts, Endpoint, Endpoints};
+use super::endpoint::{Accounts, Address, Endpoint, Endpoints};
 use super::hashed::Hashed;
 use super::mesh::Mesh;
 use super::names::covers;
@@ -13,6 +14,7 @@ use super::routes::Routes;
 use super::routes::route::{GatewayRef, RouteSet};
 use super::service::{Registry, Resolution, Service, Visibility};
 use super::services::Services;
+use super::sidecar::Outside;
 use super::traffic::{Traffic, TrafficRule};
 
 /// Scopes by namespace.
@@ -42,6 +44,8 @@ pub struct Scope {
     exact: BTreeMap<String, Vec<usize>>,
     /// Wildcard hosts and positions in `routes`.
     wild: Vec<(String, usize)>,
+    /// Where connections to unknown places go.
+    pub outside: Outside,
 }
 
 /// A service and what holds for clients of this scope.
@@ -54,9 +58,45 @@ pub struct Visible {
     pub inline: Vec<(u16, Hashed<Vec<Endpoint>>)>,
     /// Ports whose every known endpoint takes mutual TLS, where clients choose the endpoint.
     pub mutual: Vec<u16>,
+    /// Addresses of pods by port, where clients choose one and nothing in what they send says which service they mean.
+    pub pods: Vec<(u16, Vec<IpAddr>)>,
+    /// Clients may call it by its name; false: only routes lead there.
+    pub named: bool,
+}
+
+impl Visible {
+    /// Addresses at which connections to a port can only mean this service.
+    pub fn addresses(&self, port: u16) -> &[IpAddr] {
+        if self.service.headless {
+            let of_port = self.pods.iter().find(|(number, _)| *number == port);
+            return of_port.map(|(_, pods)| pods.as_slice()).unwrap_or_default();
+        }
+        &self.service.addresses
+    }
 }
 
 impl Scope {
+    /// A scope of these services (by host, one each) and routes (oldest first).
+    pub fn new(services: Vec<Visible>, routes: Vec<Hashed<RouteSet>>, outside: Outside) -> Self {
+        let mut exact: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut wild = Vec::new();
+        for (at, set) in routes.iter().enumerate() {
+            for host in &set.hosts {
+                if host.starts_with('*') {
+                    wild.push((host.clone(), at));
+                } else {
+                    exact.entry(host.clone()).or_default().push(at);
+                }
+            }
+        }
+        Scope { services, routes, exact, wild, outside }
+    }
+
+    /// Services that clients may call by their names.
+    pub fn named(&self) -> impl Iterator<Item = &Visible> {
+        self.services.iter().filter(|v| v.named)
+    }
+
     /// The service with this host.
     pub fn service(&self, host: &str) -> Option<&Visible> {
         let at = self.services.binary_search_by(|v| v.service.host.as_str().cmp(host)).ok()?;
@@ -153,18 +193,7 @@ fn scope(from: &Sources<'_>, namespace: &str) -> Scope {
     }
     let routes: Vec<_> =
         from.routes.sets.iter().filter(|s| s.visibility.includes(namespace)).cloned().collect();
-    let mut exact: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    let mut wild = Vec::new();
-    for (at, set) in routes.iter().enumerate() {
-        for host in &set.hosts {
-            if host.starts_with('*') {
-                wild.push((host.clone(), at));
-            } else {
-                exact.entry(host.clone()).or_default().push(at);
-            }
-        }
-    }
-    Scope { services, routes, exact, wild }
+    Scope::new(services, routes, if from.mesh.allow_any { Outside::Pass } else { Outside::Block })
 }
 
 fn visible(from: &Sources<'_>, service: &Hashed<Service>, namespace: &str) -> Visible {
@@ -183,11 +212,20 @@ fn visible(from: &Sources<'_>, service: &Hashed<Service>, namespace: &str) -> Vi
             .collect(),
         _ => Vec::new(),
     };
+    let opaque = service.ports.iter().filter(|p| service.headless && !p.protocol.is_http());
+    let ip = |e: &Endpoint| match e.address {
+        Address::Ip(ip) => Some(ip),
+        _ => None,
+    };
+    let pods =
+        opaque.filter_map(|p| Some((p.number, set(p.number)?.iter().filter_map(ip).collect()))).collect();
     Visible {
         service: service.clone(),
         rule: rule.cloned(),
         accounts: from.accounts.of(&service.host, &service.namespace).cloned(),
         inline,
         mutual,
+        pods,
+        named: true,
     }
 }

@@ -36,6 +36,43 @@ pub struct Service {
     pub selector: BTreeMap<String, String>,
     /// Publish endpoints that are not ready.
     pub unready_too: bool,
+    /// `trafficDistribution`: which endpoints come first.
+    pub distribution: Option<Distribution>,
+    /// `internalTrafficPolicy: Local`: only endpoints on the node of the client.
+    pub node_only: bool,
+    /// Services of type ExternalName that mean it.
+    pub aliases: Vec<Alias>,
+}
+
+/// Which endpoints come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Distribution {
+    /// Those of the same network, then region, then zone.
+    SameZone,
+    /// The same, then subzone, then node.
+    SameNode,
+}
+
+impl Distribution {
+    /// The labels that count, the widest first.
+    pub fn labels(self) -> Vec<String> {
+        let all = [super::workloads::NETWORK, REGION, ZONE, SUBZONE, HOSTNAME];
+        let count = if self == Distribution::SameNode { 5 } else { 3 };
+        all[..count].iter().map(|&label| label.to_owned()).collect()
+    }
+}
+
+/// Labels that say where something is.
+pub const REGION: &str = "topology.kubernetes.io/region";
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+pub const SUBZONE: &str = "topology.istio.io/subzone";
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// Another name of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Alias {
+    pub name: String,
+    pub namespace: String,
 }
 
 /// Where a service was declared.
@@ -155,6 +192,31 @@ impl Visibility {
 }
 
 impl Service {
+    /// A service with nothing but a name, for tests.
+    #[cfg(test)]
+    pub(crate) fn named(host: &str, namespace: &str) -> Self {
+        Service {
+            host: host.to_owned(),
+            name: host.to_owned(),
+            namespace: namespace.to_owned(),
+            registry: Registry::External,
+            addresses: Vec::new(),
+            allocated: false,
+            ranges: Vec::new(),
+            ports: Vec::new(),
+            resolution: Resolution::Endpoints,
+            headless: false,
+            external: false,
+            visibility: Visibility::Everywhere,
+            sans: Vec::new(),
+            selector: BTreeMap::new(),
+            unready_too: false,
+            distribution: None,
+            node_only: false,
+            aliases: Vec::new(),
+        }
+    }
+
     /// The port with this number.
     pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|p| p.number == number)

@@ -17,7 +17,9 @@ use super::hashed::{Digest, Hashed};
 use super::mesh::Mesh;
 use super::names::{full, service_host};
 use super::note::note;
-use super::service::{Port, Protocol, Registry, Resolution, Service, Target, Visibility};
+use super::service::{
+    Alias, Distribution, Port, Protocol, Registry, Resolution, Service, Target, Visibility,
+};
 use crate::world::World;
 
 /// Annotation of a Service: as `exportTo`.
@@ -42,7 +44,12 @@ impl Services {
 /// Reads all services.
 pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Services {
     let mut all: BTreeMap<(String, String), Service> = BTreeMap::new();
+    let mut names = Vec::new();
     for object in world.all::<KubeService>() {
+        if object.spec.is_external_name() {
+            names.push(OtherName::of(object));
+            continue;
+        }
         let service = kubernetes(object, mesh, findings);
         all.insert((service.host.clone(), service.namespace.clone()), service);
     }
@@ -62,7 +69,40 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Services 
         }
     }
     allocate(&mut all);
+    attach(names, &mut all);
     Services { all: all.into_values().map(Hashed::new).collect() }
+}
+
+/// A Service of type ExternalName: only another name of something.
+struct OtherName {
+    host: String,
+    alias: Alias,
+    target: String,
+}
+
+impl OtherName {
+    fn of(object: &Object<KubeService>) -> Self {
+        let (name, namespace) = (object.meta.name.clone(), object.meta.namespace.clone());
+        OtherName {
+            host: service_host(&name, &namespace),
+            target: object.spec.external_name.trim_end_matches('.').to_ascii_lowercase(),
+            alias: Alias { name, namespace },
+        }
+    }
+}
+
+/// Whatever is true of a service is true of its other names. A name for something outside of the mesh is none of
+/// ours: clients resolve it and go there as to any unknown place.
+fn attach(names: Vec<OtherName>, all: &mut BTreeMap<(String, String), Service>) {
+    let targets: BTreeMap<&str, &str> = names.iter().map(|n| (n.host.as_str(), n.target.as_str())).collect();
+    for name in &names {
+        // A name of a name of a name.
+        let mut target = name.target.as_str();
+        for _ in 0..targets.len() {
+            target = targets.get(target).copied().unwrap_or(target);
+        }
+        all.values_mut().filter(|s| s.host == target).for_each(|s| s.aliases.push(name.alias.clone()));
+    }
 }
 
 /// Gives virtual addresses to ServiceEntry hosts that name none, so that DNS has an answer for them and TCP can tell
@@ -140,13 +180,7 @@ fn kubernetes(object: &Object<KubeService>, mesh: &Mesh, findings: &mut Findings
         .map(|text| text.split(',').map(|w| w.trim().to_owned()).filter(|w| !w.is_empty()).collect())
         .unwrap_or_default();
     let headless = spec.is_headless();
-    let resolution = if spec.is_external_name() {
-        Resolution::Dns
-    } else if headless {
-        Resolution::Original
-    } else {
-        Resolution::Endpoints
-    };
+    let resolution = if headless { Resolution::Original } else { Resolution::Endpoints };
     let ports =
         spec.ports.iter().enumerate().filter_map(|(i, p)| kubernetes_port(object, i, p, findings)).collect();
     Service {
@@ -159,10 +193,17 @@ fn kubernetes(object: &Object<KubeService>, mesh: &Mesh, findings: &mut Findings
         ports,
         resolution,
         headless,
-        external: spec.is_external_name(),
+        external: false,
         sans: Vec::new(),
         selector: spec.selector.clone(),
         unready_too: spec.publish_not_ready_addresses,
+        distribution: match spec.traffic_distribution.as_deref() {
+            Some("PreferClose" | "PreferSameZone") => Some(Distribution::SameZone),
+            Some("PreferSameNode") => Some(Distribution::SameNode),
+            _ => None,
+        },
+        node_only: spec.internal_traffic_policy.as_deref() == Some("Local"),
+        aliases: Vec::new(),
         name,
         namespace,
     }
@@ -248,19 +289,18 @@ fn entry(object: &Object<ServiceEntry>, mesh: &Mesh, findings: &mut Findings) ->
     let addresses: Vec<_> = spec.addresses.iter().filter_map(|a| a.parse().ok()).collect();
     let ranges: Vec<IpNet> =
         spec.addresses.iter().filter(|a| a.contains('/')).filter_map(|a| a.parse().ok()).collect();
-    // Addresses of several hosts belong to the first one only.
-    let hosts = spec.hosts.iter().enumerate();
-    hosts
-        .map(|(index, host)| {
+    spec.hosts
+        .iter()
+        .map(|host| {
             let host = full(host, namespace);
             Service {
                 name: host.clone(),
                 host,
                 namespace: namespace.to_owned(),
                 registry: Registry::External,
-                addresses: if index == 0 { addresses.clone() } else { Vec::new() },
+                addresses: addresses.clone(),
                 allocated: false,
-                ranges: if index == 0 { ranges.clone() } else { Vec::new() },
+                ranges: ranges.clone(),
                 ports: ports.clone(),
                 resolution,
                 headless: false,
@@ -269,6 +309,9 @@ fn entry(object: &Object<ServiceEntry>, mesh: &Mesh, findings: &mut Findings) ->
                 sans: spec.subject_alt_names.clone(),
                 selector: BTreeMap::new(),
                 unready_too: false,
+                distribution: None,
+                node_only: false,
+                aliases: Vec::new(),
             }
         })
         .collect()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::Findings;
 
+use super::asked::Asked;
 use super::endpoint::{Accounts, Endpoints};
 use super::gateways::Gateways;
 use super::hashed::{Digest, Hashed};
@@ -14,6 +15,8 @@ use super::routes::Routes;
 use super::scope::Scopes;
 use super::secrets::Secrets;
 use super::services::Services;
+use super::sidecar::Sidecars;
+use super::telemetry::Telemetries;
 use super::traffic::Traffic;
 use super::workloads::Workloads;
 
@@ -46,6 +49,9 @@ pub struct Snapshot {
     pub traffic: Part<Traffic>,
     pub gateways: Part<Gateways>,
     pub secrets: Part<Secrets>,
+    pub sidecars: Part<Sidecars>,
+    pub asked: Part<Asked>,
+    pub telemetry: Part<Telemetries>,
     pub scopes: Part<Scopes>,
     /// Nothing but findings: what is accepted and not honoured.
     pub unhonoured: Part<()>,
@@ -64,6 +70,9 @@ impl Snapshot {
             self.traffic.value.digest(),
             self.gateways.value.digest(),
             self.secrets.value.digest(),
+            self.sidecars.value.digest(),
+            self.asked.value.digest(),
+            self.telemetry.value.digest(),
             self.scopes.value.digest(),
         ])
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::meta::labels_match;
 use api::networking as written;
 use api::{Code, Findings, Object};
 
@@ -33,6 +34,15 @@ pub struct Traffic {
     pub rules: Vec<Hashed<TrafficRule>>,
     /// Positions of rules for wildcards.
     wild: Vec<usize>,
+    /// Rules for some clients of their namespace, oldest first.
+    chosen: Vec<Chosen>,
+}
+
+/// A rule with a `workloadSelector`, and the labels that it asks of clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Chosen {
+    labels: BTreeMap<String, String>,
+    rule: Hashed<TrafficRule>,
 }
 
 /// One host's rule of one namespace.
@@ -76,6 +86,22 @@ impl TrafficRule {
         subset.map_or_else(|| top.clone(), |subset| top.overlaid(subset.policies.at(port)))
     }
 
+    /// This rule on top of another one: block by block, subset by subset.
+    pub fn over(&self, under: Option<&TrafficRule>, base: Option<&Policy>) -> TrafficRule {
+        let mut out = self.clone();
+        let Some(under) = under else {
+            out.top.top = base.map_or_else(|| self.top.top.clone(), |base| base.overlaid(&self.top.top));
+            return out;
+        };
+        out.top.top = under.top.top.overlaid(&self.top.top);
+        for (port, policy) in &under.top.ports {
+            let own = self.top.ports.get(port).cloned().unwrap_or_default();
+            out.top.ports.insert(*port, policy.overlaid(&own));
+        }
+        out.subsets.extend(under.subsets.iter().filter(|s| self.subset(&s.name).is_none()).cloned());
+        out
+    }
+
     /// Every set of blocks in it.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         let all = std::iter::once(&self.top).chain(self.subsets.iter().map(|s| &s.policies));
@@ -89,6 +115,24 @@ impl TrafficRule {
 }
 
 impl Traffic {
+    /// Rules that choose a client by its labels; of several for one host, the oldest.
+    pub fn chosen(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Vec<Hashed<TrafficRule>> {
+        let mut out: Vec<Hashed<TrafficRule>> = Vec::new();
+        for one in self.chosen.iter().filter(|c| c.rule.namespace == namespace) {
+            if labels_match(&one.labels, labels) && out.iter().all(|r| r.host != one.rule.host) {
+                out.push(one.rule.clone());
+            }
+        }
+        // The most specific host first.
+        out.sort_by_key(|r| (r.host.starts_with('*'), std::cmp::Reverse(r.host.len())));
+        out
+    }
+
+    /// Every rule, for all and for some clients.
+    pub fn every(&self) -> impl Iterator<Item = &Hashed<TrafficRule>> {
+        self.rules.iter().chain(self.chosen.iter().map(|c| &c.rule))
+    }
+
     /// The rule that a client in `namespace` follows for a host.
     pub fn rule(
         &self,
@@ -117,12 +161,14 @@ impl Traffic {
 /// Reads all DestinationRules.
 pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Traffic {
     let mut rules: BTreeMap<(String, String), TrafficRule> = BTreeMap::new();
+    let mut chosen = Vec::new();
     for object in world.by_age::<written::DestinationRule>() {
-        if object.spec.workload_selector.is_some() {
-            // Named by the list of what is not honoured.
+        let selector = object.spec.workload_selector.as_ref().map(|s| &s.match_labels);
+        if let Some(labels) = selector.filter(|labels| !labels.is_empty()) {
+            chosen.push(Chosen { labels: labels.clone(), rule: Hashed::new(rule(object, mesh, None)) });
             continue;
         }
-        let rule = rule(object, mesh);
+        let rule = rule(object, mesh, mesh.policy.as_ref());
         let key = (rule.namespace.clone(), rule.host.clone());
         match rules.get_mut(&key) {
             None => drop(rules.insert(key, rule)),
@@ -131,7 +177,7 @@ pub fn resolve(world: &World, mesh: &Mesh, findings: &mut Findings) -> Traffic {
     }
     let rules: Vec<_> = rules.into_values().map(Hashed::new).collect();
     let wild = (0..rules.len()).filter(|at| rules[*at].host.starts_with('*')).collect();
-    Traffic { rules, wild }
+    Traffic { rules, wild, chosen }
 }
 
 fn merge(
@@ -165,11 +211,11 @@ fn merge(
     }
 }
 
-fn rule(object: &Object<written::DestinationRule>, mesh: &Mesh) -> TrafficRule {
+fn rule(object: &Object<written::DestinationRule>, mesh: &Mesh, base: Option<&Policy>) -> TrafficRule {
     let spec = &object.spec;
     let namespace = object.meta.namespace.clone();
     let mut top = spec.traffic_policy.as_ref().map(policies).unwrap_or_default();
-    if let Some(base) = &mesh.policy {
+    if let Some(base) = base {
         top.top = base.overlaid(&top.top);
     }
     let subset = |s: &written::Subset| Subset {
@@ -289,7 +335,8 @@ pub fn locality(from: &written::LocalityLbSetting) -> Locality {
     }
 }
 
-fn pool(from: &written::ConnectionPoolSettings) -> Pool {
+/// Limits of connections.
+pub fn pool(from: &written::ConnectionPoolSettings) -> Pool {
     let mut out = Pool::default();
     if let Some(tcp) = &from.tcp {
         out.max_connections = positive(tcp.max_connections);

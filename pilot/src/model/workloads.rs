@@ -15,6 +15,10 @@ use crate::world::World;
 
 /// Cluster id where nothing else is known.
 pub const CLUSTER: &str = "Kubernetes";
+/// Label of the network that something is in.
+pub const NETWORK: &str = "topology.istio.io/network";
+/// Label of the cluster that something is in.
+pub const CLUSTER_LABEL: &str = "topology.istio.io/cluster";
 /// Label that the injector sets on pods with a proxy.
 pub const TLS_MODE: &str = "security.istio.io/tlsMode";
 
@@ -36,6 +40,8 @@ pub struct Workload {
     /// `region/zone/subzone`.
     pub locality: String,
     pub network: String,
+    /// Name of its node.
+    pub node: String,
     /// The Deployment (or other maker) behind it.
     pub owner: String,
     pub hostname: String,
@@ -118,7 +124,8 @@ fn pod(world: &World, object: &Object<Pod>, trust_domain: &str) -> Workload {
         ready: condition.is_none_or(|c| c.status == "True") && meta.deletion_timestamp.is_none(),
         proxied: meta.label(TLS_MODE) == Some("istio"),
         locality: locality(world, object),
-        network: meta.label("topology.istio.io/network").unwrap_or_default().to_owned(),
+        network: meta.label(NETWORK).unwrap_or_default().to_owned(),
+        node: object.spec.node_name.clone(),
         owner: owner(object),
         hostname: object.spec.hostname.clone(),
         subdomain: object.spec.subdomain.clone(),

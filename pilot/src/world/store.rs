@@ -3,7 +3,7 @@
 //! Each kind counts its changes, so that `model::resolve` knows which sections must be looked at again without
 //! being told. An object that is applied again unchanged counts as no change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::{AnyObject, Key, Kind, Object, Spec};
@@ -49,6 +49,16 @@ impl World {
             *self.changes.entry(kind).or_default() += 1;
         }
         dirty
+    }
+
+    /// The same world without objects of other namespaces. What has no namespace stays.
+    pub fn only(&self, namespaces: &BTreeSet<String>) -> World {
+        let stays = |key: &Key| key.namespace.is_empty() || namespaces.contains(&key.namespace);
+        let objects = self.objects.iter().filter(|(key, _)| stays(key));
+        World {
+            objects: objects.map(|(key, object)| (key.clone(), object.clone())).collect(),
+            changes: self.changes.clone(),
+        }
     }
 
     /// How often each of these kinds has changed: equal answers mean that nothing did.

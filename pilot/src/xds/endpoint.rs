@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use envoy_types::pb::envoy::config::core::v3::{HealthStatus, Locality};
+use envoy_types::pb::envoy::config::core::v3::{Address as PbAddress, HealthStatus, Locality};
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
     lb_endpoint::HostIdentifier,
 };
 use serde_json::json;
 
+use super::near::Prefer;
 use super::proto::{metadata, named_socket, pipe, socket, uint32};
 use crate::model::endpoint::{Address, Endpoint};
 use crate::model::hashed::Hashed;
-use crate::model::policy::Locality as Preference;
 
 /// All that an assignment may depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,16 +25,10 @@ pub struct Assignment {
     pub endpoints: Option<Hashed<Vec<Endpoint>>>,
     /// Only endpoints with these labels.
     pub labels: BTreeMap<String, String>,
-    /// Locality of the client and what it prefers; None: all localities alike.
+    /// Only endpoints on this node.
+    pub node: Option<String>,
+    /// Where the client is and what it prefers; None: all endpoints alike.
     pub prefer: Option<Prefer>,
-}
-
-/// Locality preference of one client class.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Prefer {
-    /// `region/zone/subzone` of the client.
-    pub locality: String,
-    pub setting: Preference,
 }
 
 /// Builds the assignment of an EDS cluster.
@@ -43,6 +37,7 @@ pub fn build(input: &Assignment) -> ClusterLoadAssignment {
     let chosen: Vec<Endpoint> = all
         .iter()
         .filter(|e| input.labels.iter().all(|(k, v)| e.labels.get(k) == Some(v)))
+        .filter(|e| input.node.as_ref().is_none_or(|node| e.node == *node))
         .cloned()
         .collect();
     assignment(&input.cluster, &chosen, input.prefer.as_ref())
@@ -52,7 +47,7 @@ pub fn build(input: &Assignment) -> ClusterLoadAssignment {
 pub fn assignment(cluster: &str, endpoints: &[Endpoint], prefer: Option<&Prefer>) -> ClusterLoadAssignment {
     let mut groups: BTreeMap<(u32, &str), Vec<&Endpoint>> = BTreeMap::new();
     for endpoint in endpoints {
-        let priority = prefer.map_or(0, |p| p.priority(&endpoint.locality));
+        let priority = prefer.map_or(0, |p| p.priority(endpoint));
         groups.entry((priority, &endpoint.locality)).or_default().push(endpoint);
     }
     // Priorities must have no gaps.
@@ -75,43 +70,23 @@ pub fn assignment(cluster: &str, endpoints: &[Endpoint], prefer: Option<&Prefer>
     ClusterLoadAssignment { cluster_name: cluster.to_owned(), endpoints, ..Default::default() }
 }
 
-impl Prefer {
-    /// 0 is the client's own subzone, then zone, region, failover region, the rest.
-    fn priority(&self, locality: &str) -> u32 {
-        if !self.setting.distribute.is_empty() {
-            return 0;
-        }
-        let mut own = self.locality.split('/');
-        let mut theirs = locality.split('/');
-        let same = (0..3).take_while(|_| own.next().unwrap_or("") == theirs.next().unwrap_or("")).count();
-        match same {
-            3 => 0,
-            2 => 1,
-            1 => 2,
-            _ => {
-                let region = |l: &str| l.split('/').next().unwrap_or("").to_owned();
-                let (from, to) = (region(&self.locality), region(locality));
-                let wanted = self.setting.failover.iter().any(|(f, t)| *f == from && *t == to);
-                let named = self.setting.failover.iter().any(|(f, _)| *f == from);
-                if wanted || !named { 3 } else { 4 }
-            }
-        }
-    }
-
-    /// Weight of a locality under `distribute`.
-    fn share(&self, locality: &str) -> Option<u32> {
-        let (_, to) =
-            self.setting.distribute.iter().find(|(from, _)| pattern_matches(from, &self.locality))?;
-        let share =
-            to.iter().find(|(pattern, _)| pattern_matches(pattern, locality)).map(|(_, weight)| *weight);
-        Some(share.unwrap_or(0).max(1))
+/// An assignment of one address.
+pub fn only(cluster: &str, address: &Address, port: u16) -> ClusterLoadAssignment {
+    let endpoint = PbEndpoint { address: Some(place(address, port)), ..Default::default() };
+    let one = LbEndpoint { host_identifier: Some(HostIdentifier::Endpoint(endpoint)), ..Default::default() };
+    ClusterLoadAssignment {
+        cluster_name: cluster.to_owned(),
+        endpoints: vec![LocalityLbEndpoints { lb_endpoints: vec![one], ..Default::default() }],
+        ..Default::default()
     }
 }
 
-/// `region/zone/*` against `region/zone/subzone`.
-fn pattern_matches(pattern: &str, locality: &str) -> bool {
-    let mut theirs = locality.split('/');
-    pattern.split('/').all(|part| part == "*" || theirs.next().unwrap_or("") == part)
+fn place(address: &Address, port: u16) -> PbAddress {
+    match address {
+        Address::Ip(ip) => socket(*ip, port),
+        Address::Name(name) => named_socket(name, port),
+        Address::Pipe(path) => pipe(path),
+    }
 }
 
 fn locality(name: &str) -> Locality {
@@ -121,11 +96,7 @@ fn locality(name: &str) -> Locality {
 }
 
 fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
-    let address = match &endpoint.address {
-        Address::Ip(ip) => socket(*ip, endpoint.port),
-        Address::Name(name) => named_socket(name, endpoint.port),
-        Address::Pipe(path) => pipe(path),
-    };
+    let address = place(&endpoint.address, endpoint.port);
     let mut about = Vec::new();
     if endpoint.mutual_tls {
         about.push(("envoy.transport_socket_match", json!({ "tlsMode": "istio" })));

@@ -12,11 +12,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use wire::{Kind, Resource};
 
-use crate::model::Digest;
+use crate::model::narrow::Narrow;
+use crate::model::scope::Scope;
+use crate::model::{Digest, Hashed};
 
 /// Entries of one generation.
 const RESOURCES: usize = 60_000;
 const LAYERS: usize = 4_000;
+const SCOPES: usize = 1_000;
 
 /// Sorted resources of one layer.
 pub type Resources = Arc<[Arc<Resource>]>;
@@ -25,6 +28,7 @@ pub type Resources = Arc<[Arc<Resource>]>;
 pub struct Memo {
     resources: Mutex<Generations<Arc<Resource>>>,
     layers: Mutex<Generations<Resources>>,
+    scopes: Mutex<Generations<Hashed<Scope>>>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -34,6 +38,7 @@ impl Default for Memo {
         Memo {
             resources: Mutex::new(Generations::new(RESOURCES)),
             layers: Mutex::new(Generations::new(LAYERS)),
+            scopes: Mutex::new(Generations::new(SCOPES)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -68,6 +73,20 @@ impl Memo {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let made = Arc::new(Resource::encoded(kind, name, build(input), key.0));
         self.resources.lock().insert(key, made.clone());
+        made
+    }
+
+    /// The scope that is left of another one.
+    pub fn scope(&self, narrow: &Narrow<'_>) -> Hashed<Scope> {
+        if !narrow.changes() {
+            return narrow.scope.clone();
+        }
+        let key = Digest::of(narrow);
+        if let Some(found) = self.scopes.lock().get(&key) {
+            return found;
+        }
+        let made = Hashed::new(narrow.apply());
+        self.scopes.lock().insert(key, made.clone());
         made
     }
 

@@ -11,12 +11,14 @@ mod layers;
 pub mod listener;
 pub mod memo;
 pub mod names;
+mod near;
 pub mod observe;
 mod place;
 pub mod proto;
 pub mod route;
 pub mod say;
 mod secret;
+mod served;
 pub mod tls;
 pub mod view;
 

@@ -12,11 +12,12 @@ use envoy_types::pb::envoy::config::trace::v3::zipkin_config::{CollectorEndpoint
 use envoy_types::pb::envoy::config::trace::v3::{ZipkinConfig, tracing as provider};
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log::AccessLogFormat};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing as PbTracing;
+use envoy_types::pb::envoy::r#type::tracing::v3::{CustomTag, custom_tag};
 use envoy_types::pb::envoy::r#type::v3::Percent;
 
 use super::names::ClusterName;
 use super::proto::{any, boolean, structure, uint32};
-use crate::model::mesh::{AccessLog as Setting, Observe, Tracing};
+use crate::model::mesh::{AccessLog as Setting, Observe, Tag, TagValue, Tracing};
 
 /// Istio's text format.
 const TEXT: &str = concat!(
@@ -59,7 +60,7 @@ const JSON: [(&str, &str); 24] = [
 
 /// Log of every request or connection.
 pub fn access_logs(observe: &Observe) -> Vec<AccessLog> {
-    observe.access_log.iter().map(|setting| log(setting, None)).collect()
+    observe.access_logs.iter().map(|setting| log(setting, None)).collect()
 }
 
 /// Log of connections that no chain takes.
@@ -69,7 +70,7 @@ pub fn listener_logs(observe: &Observe) -> Vec<AccessLog> {
             flags: vec!["NR".to_owned()],
         })),
     };
-    observe.access_log.iter().map(|setting| log(setting, Some(unmatched()))).collect()
+    observe.access_logs.iter().map(|setting| log(setting, Some(unmatched()))).collect()
 }
 
 fn log(setting: &Setting, filter: Option<AccessLogFilter>) -> AccessLog {
@@ -122,10 +123,22 @@ pub fn tracing(setting: &Tracing) -> PbTracing {
         random_sampling: Some(Percent { value: f64::from(setting.sampling) / 100.0 }),
         overall_sampling: all(),
         max_path_tag_length: setting.max_tag_length.map(uint32),
+        custom_tags: setting.tags.iter().map(custom_tag).collect(),
         provider: Some(provider::Http {
             name: "envoy.tracers.zipkin".to_owned(),
             config_type: Some(provider::http::ConfigType::TypedConfig(any(&zipkin))),
         }),
         ..Default::default()
     }
+}
+
+fn custom_tag(tag: &Tag) -> CustomTag {
+    let value = match &tag.value {
+        TagValue::Literal(value) => custom_tag::Type::Literal(custom_tag::Literal { value: value.clone() }),
+        TagValue::Header { name, default } => custom_tag::Type::RequestHeader(custom_tag::Header {
+            name: name.clone(),
+            default_value: default.clone(),
+        }),
+    };
+    CustomTag { tag: tag.name.clone(), r#type: Some(value) }
 }

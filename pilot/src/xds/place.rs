@@ -8,6 +8,10 @@ use super::route::Placed;
 use crate::model::policy::{Algorithm, HashBalance, HashKey, Policy};
 use crate::model::routes::route::{Action, Destination, Place, RouteSet, Split};
 use crate::model::scope::{Scope, Visible};
+use crate::model::sidecar::Outside;
+
+/// Port of what says none.
+const PLAIN: u16 = 80;
 
 /// The cluster of a destination: its port, else the only one of the service, else that of the request.
 pub(super) fn cluster(scope: &Scope, to: &Destination, request_port: u16) -> ClusterName {
@@ -22,6 +26,15 @@ pub(super) fn cluster(scope: &Scope, to: &Destination, request_port: u16) -> Clu
         _ => &to.host,
     };
     ClusterName::outbound(to.port.or(only).unwrap_or(request_port), &to.subset, host)
+}
+
+/// The cluster of connections to unknown places.
+pub(super) fn outside(scope: &Scope) -> ClusterName {
+    match &scope.outside {
+        Outside::Pass => ClusterName::Passthrough,
+        Outside::Block => ClusterName::BlackHole,
+        Outside::Through(to) => cluster(scope, to, PLAIN),
+    }
 }
 
 /// What holds for a port of a service, or a subset on it.

@@ -11,6 +11,7 @@ use super::layers;
 use super::memo::{Memo, Resources};
 use super::view::{Role, View};
 use crate::model::mesh::Observe;
+use crate::model::narrow::Narrow;
 use crate::model::scope::Scope;
 use crate::model::{Digest, Hashed, Snapshot};
 
@@ -57,7 +58,8 @@ impl Sight<'_> {
     /// Settings of all chains that face one way.
     pub fn common(&self, direction: Direction) -> Common {
         let mesh = &self.snapshot.mesh;
-        let mut observe: Observe = mesh.observe.clone();
+        let told = if direction == Direction::Inbound { &self.view.server } else { &self.view.client };
+        let mut observe: Observe = (**told).clone();
         // A client refuses a listener whose collector it does not know.
         observe.tracing = observe
             .tracing
@@ -86,7 +88,18 @@ impl Sight<'_> {
 
 /// Everything that proxies of this class get.
 pub fn say(snapshot: &Snapshot, view: &View, memo: &Memo) -> Layers {
-    let sight = Sight { snapshot, view, memo, scope: snapshot.scopes.of(&view.namespace) };
+    let mesh = &snapshot.mesh;
+    let told = [&view.client, &view.server];
+    let own: Vec<&str> = told.iter().filter_map(|o| o.tracing.as_ref()).map(|t| t.host.as_str()).collect();
+    let scope = memo.scope(&Narrow {
+        scope: snapshot.scopes.of(&view.namespace),
+        namespace: &view.namespace,
+        sidecar: view.sidecar.as_ref(),
+        rules: &view.rules,
+        base: mesh.policy.as_ref(),
+        own: &own,
+    });
+    let sight = Sight { snapshot, view, memo, scope: &scope };
     Layers(match view.role {
         Role::Sidecar => vec![
             layers::clusters::layer(&sight),

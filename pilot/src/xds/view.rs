@@ -11,10 +11,15 @@ use api::meta::labels_match;
 use wire::Node;
 use wire::node::Role as NodeRole;
 
+use super::near::Near;
+use super::served::{Served, served};
 use crate::model::gateway::Gateway;
 use crate::model::identity::Mode;
-use crate::model::policy::Pool;
-use crate::model::service::{Port, Protocol, Service};
+use crate::model::mesh::Observe;
+use crate::model::service::{Port, Service};
+use crate::model::sidecar::Sidecar;
+use crate::model::telemetry::Side;
+use crate::model::traffic::TrafficRule;
 use crate::model::workloads::Workload;
 use crate::model::{Hashed, Snapshot, target_number};
 
@@ -73,25 +78,21 @@ pub struct View {
     pub ipv6: bool,
     /// Where applications find the HTTP proxy port, if there is one.
     pub http_proxy: Option<(IpAddr, u16)>,
-    /// `region/zone/subzone`, if endpoints are preferred by it.
-    pub locality: String,
-    /// Ports of its workload that services declare.
+    /// Where it is, as far as endpoints are preferred by it.
+    pub near: Near,
+    /// The Sidecar that its workload follows.
+    pub sidecar: Option<Hashed<Sidecar>>,
+    /// DestinationRules that choose it by its labels.
+    pub rules: Vec<Hashed<TrafficRule>>,
+    /// Ports of its workload that services declare, or its Sidecar.
     pub served: Vec<Served>,
     /// Mode of all other ports.
     pub mode: Mode,
+    /// What is told about its traffic as a client, and as a server.
+    pub client: Hashed<Observe>,
+    pub server: Hashed<Observe>,
     /// Gateways that it serves.
     pub gateways: Vec<Serving>,
-}
-
-/// A port of the workload.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Served {
-    pub port: u16,
-    pub protocol: Protocol,
-    pub mode: Mode,
-    pub pool: Option<Pool>,
-    /// Host, name, namespace and port number of the services in front of it.
-    pub services: Vec<(String, String, String, u16)>,
 }
 
 /// A gateway that the proxy serves.
@@ -118,7 +119,13 @@ impl View {
         };
         let keys = &snapshot.routes.label_keys;
         let labels = me.labels.iter().filter(|(key, _)| keys.contains(key));
-        let served = if role == Role::Sidecar { served(snapshot, &me) } else { Vec::new() };
+        let sidecar = if role == Role::Gateway {
+            None
+        } else {
+            snapshot.sidecars.of(&me.namespace, &me.labels).cloned()
+        };
+        let served =
+            if role == Role::Sidecar { served(snapshot, &me, sidecar.as_deref()) } else { Vec::new() };
         let mode = if role == Role::Sidecar {
             snapshot.identity.other_ports(&me.namespace, &me.labels)
         } else {
@@ -138,7 +145,11 @@ impl View {
             http10: node.metadata.http10,
             ipv6: me.addresses.iter().any(IpAddr::is_ipv6),
             http_proxy: if role == Role::Sidecar { http_proxy(snapshot, node) } else { None },
-            locality: if prefers(snapshot) { me.locality.clone() } else { String::new() },
+            near: me.near().only(&snapshot.asked),
+            client: Hashed::new(snapshot.telemetry.of(&me.namespace, &me.labels, Side::Client)),
+            server: Hashed::new(snapshot.telemetry.of(&me.namespace, &me.labels, Side::Server)),
+            rules: snapshot.traffic.chosen(&me.namespace, &me.labels),
+            sidecar,
             served,
             mode,
             gateways: if role == Role::Gateway { gateways(snapshot, &me) } else { Vec::new() },
@@ -157,10 +168,10 @@ fn http_proxy(snapshot: &Snapshot, node: &Node) -> Option<(IpAddr, u16)> {
 }
 
 /// What is known of a proxy: by its pod, else by its own word.
-struct Me {
-    namespace: String,
-    labels: BTreeMap<String, String>,
-    addresses: Vec<IpAddr>,
+pub(super) struct Me {
+    pub namespace: String,
+    pub labels: BTreeMap<String, String>,
+    pub addresses: Vec<IpAddr>,
     locality: String,
     workload: Option<Hashed<Workload>>,
 }
@@ -196,8 +207,18 @@ impl Me {
         }
     }
 
+    fn near(&self) -> Near {
+        let workload = self.workload.as_deref();
+        Near {
+            locality: self.locality.clone(),
+            network: workload.map(|w| w.network.clone()).unwrap_or_default(),
+            node: workload.map(|w| w.node.clone()).unwrap_or_default(),
+            labels: self.labels.clone(),
+        }
+    }
+
     /// Port of this workload behind a port of a service, if it is behind it at all.
-    fn behind(&self, snapshot: &Snapshot, service: &Service, port: &Port) -> Option<u16> {
+    pub(super) fn behind(&self, snapshot: &Snapshot, service: &Service, port: &Port) -> Option<u16> {
         if !service.selector.is_empty() {
             let selected = labels_match(&service.selector, &self.labels);
             return if selected { target_number(port, self.workload.as_deref()) } else { None };
@@ -217,31 +238,6 @@ fn said_addresses(node: &Node) -> Vec<IpAddr> {
     out
 }
 
-/// Ports of the workload that services of its namespace declare.
-fn served(snapshot: &Snapshot, me: &Me) -> Vec<Served> {
-    let mut out: BTreeMap<u16, Served> = BTreeMap::new();
-    let scope = snapshot.scopes.of(&me.namespace);
-    for service in snapshot.services.all.iter().filter(|s| s.namespace == me.namespace) {
-        for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
-            let Some(number) = me.behind(snapshot, service, port) else { continue };
-            let about = (service.host.clone(), service.name.clone(), service.namespace.clone(), port.number);
-            // The first service by host decides what is spoken.
-            let entry = out.entry(number).or_insert_with(|| {
-                let rule = scope.service(&service.host).and_then(|v| v.rule.as_ref());
-                Served {
-                    port: number,
-                    protocol: port.protocol,
-                    mode: snapshot.identity.mode(&me.namespace, &me.labels, number),
-                    pool: rule.and_then(|r| r.effective(port.number, None).pool),
-                    services: Vec::new(),
-                }
-            });
-            entry.services.push(about);
-        }
-    }
-    out.into_values().collect()
-}
-
 /// Gateways whose selector means this proxy.
 fn gateways(snapshot: &Snapshot, me: &Me) -> Vec<Serving> {
     let mine = snapshot.gateways.all.iter().filter(|g| labels_match(&g.selector, &me.labels));
@@ -254,17 +250,4 @@ fn gateways(snapshot: &Snapshot, me: &Me) -> Vec<Serving> {
         ports: gateway.servers.iter().map(|s| (s.port, resolved(s.port))).collect(),
     })
     .collect()
-}
-
-/// Whether any endpoint is preferred by locality at all: only with outlier detection, or where it is spread.
-fn prefers(snapshot: &Snapshot) -> bool {
-    let spread = |p: &crate::model::policy::Policy| {
-        p.balance
-            .as_ref()
-            .and_then(|b| b.locality.as_ref())
-            .is_some_and(|l| l.enabled && !l.distribute.is_empty())
-    };
-    let base = snapshot.mesh.policy.as_ref();
-    let rules = snapshot.traffic.rules.iter().flat_map(|r| r.policies());
-    rules.chain(base).any(|p| p.outlier.is_some() || spread(p))
 }

@@ -93,7 +93,8 @@ fn action(from: &written::HttpRoute, namespace: &str) -> Option<Action> {
     }
 }
 
-fn destination(from: &written::Destination, namespace: &str) -> Destination {
+/// Where to, with its host made full.
+pub fn destination(from: &written::Destination, namespace: &str) -> Destination {
     Destination {
         host: full(&from.host, namespace),
         subset: from.subset.clone(),

@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::r#type::v3::Percent;
 use serde_json::{Value, json};
 
 use super::{balance, outlier, protocol, tls};
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{Address, Endpoint};
 use crate::model::hashed::Hashed;
 use crate::model::mesh::OutboundDefaults;
 use crate::model::policy::{Algorithm, Keepalive, Policy, Pool, RetryBudget};
@@ -61,6 +61,8 @@ pub struct Inbound {
     /// Services behind which the workload stands: host, name, namespace.
     pub services: Vec<(String, String, String)>,
     pub pool: Option<Pool>,
+    /// Where the application is; None: where the connection went to.
+    pub to: Option<(Address, u16)>,
     pub connect_timeout: Duration,
     /// Say a source address of IPv6 too: Envoy does not leave it out by itself where it does not fit.
     pub both_families: bool,
@@ -208,8 +210,16 @@ pub fn inbound(input: &Inbound) -> Cluster {
         pool.connect_timeout.unwrap_or(input.connect_timeout),
     );
     cluster.circuit_breakers = Some(breakers(&pool, None));
+    cluster.upstream_connection_options = keepalive(pool.keepalive);
     cluster.metadata = Some(metadata(vec![("istio", json!({ "services": services }))]));
-    cluster.upstream_bind_config = Some(bind_loopback(input.both_families));
+    match &input.to {
+        None => cluster.upstream_bind_config = Some(bind_loopback(input.both_families)),
+        Some((address, port)) => {
+            cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32));
+            cluster.lb_policy = LbPolicy::RoundRobin as i32;
+            cluster.load_assignment = Some(endpoint::only(&cluster.name, address, *port));
+        }
+    }
     if let Some(options) = protocol::inbound(input.protocol, &pool) {
         cluster.typed_extension_protocol_options = HashMap::from([(protocol::KEY.to_owned(), options)]);
     }

@@ -60,6 +60,7 @@ fn simple_tls(input: &Outbound) -> bool {
 /// Options towards the application.
 pub(super) fn inbound(protocol: Protocol, pool: &Pool) -> Option<Any> {
     let choice = match protocol {
+        p if p.is_http() && pool.use_client_protocol => downstream(pool),
         p if p.is_http2() => http2(pool),
         Protocol::Http => http1(),
         Protocol::Unknown => downstream(pool),

@@ -8,11 +8,12 @@ use crate::model::Hashed;
 use crate::model::endpoint::Endpoint;
 use crate::model::policy::Policy;
 use crate::model::scope::Visible;
-use crate::model::service::{Port, Protocol, Resolution};
+use crate::model::service::{Port, Protocol, Resolution, Service};
 use crate::model::traffic::Subset;
 use crate::xds::cluster::{Fixed, Outbound, build};
-use crate::xds::endpoint::{self, Assignment, Prefer};
+use crate::xds::endpoint::{self, Assignment};
 use crate::xds::names::ClusterName;
+use crate::xds::near::{Order, Prefer};
 use crate::xds::place;
 use crate::xds::say::{Layer, Sight};
 use crate::xds::view::Role;
@@ -50,7 +51,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
 pub(crate) fn endpoints(sight: &Sight<'_>) -> Layer {
     let mesh = &sight.snapshot.mesh;
     let found = &sight.snapshot.endpoints.value;
-    let on = (sight.scope, found, &mesh.outbound.locality, &mesh.policy, &sight.view.locality);
+    let on = (sight.scope, found, &mesh.outbound.locality, &mesh.policy, &sight.view.near);
     sight.layer("endpoints", &on, || {
         let asking = all(sight).filter(|(input, _)| input.resolution() == Resolution::Endpoints);
         asking
@@ -60,7 +61,8 @@ pub(crate) fn endpoints(sight: &Sight<'_>) -> Layer {
                     cluster: input.name().to_string(),
                     endpoints: found.0.of(&service.host, &service.namespace, input.port).cloned(),
                     labels: subset.map(|s| s.labels.clone()).unwrap_or_default(),
-                    prefer: prefer(sight, &input.policy),
+                    node: service.node_only.then(|| sight.view.near.node.clone()),
+                    prefer: prefer(sight, service, &input.policy),
                 };
                 let name = assignment.cluster.clone();
                 sight.memo.say(Kind::Endpoints, &name, &assignment, endpoint::build)
@@ -69,16 +71,26 @@ pub(crate) fn endpoints(sight: &Sight<'_>) -> Layer {
     })
 }
 
-/// Locality counts only where failing endpoints are noticed, or where it is spread by weight.
-fn prefer(sight: &Sight<'_>, policy: &Policy) -> Option<Prefer> {
-    if sight.view.locality.is_empty() {
-        return None;
-    }
+/// What a DestinationRule says, else the Service, else the mesh. Failing over makes sense only where failing
+/// endpoints are noticed.
+fn prefer(sight: &Sight<'_>, service: &Service, policy: &Policy) -> Option<Prefer> {
+    let client = &sight.view.near;
     let own = policy.balance.as_ref().and_then(|b| b.locality.as_ref());
+    if let (None, Some(distribution)) = (own, service.distribution) {
+        return Some(Prefer { client: client.clone(), order: Order::Labels(distribution.labels()) });
+    }
     let setting = own.unwrap_or(&sight.snapshot.mesh.outbound.locality);
-    let counts = policy.outlier.is_some() || !setting.distribute.is_empty();
-    (setting.enabled && counts)
-        .then(|| Prefer { locality: sight.view.locality.clone(), setting: setting.clone() })
+    let order = if !setting.distribute.is_empty() {
+        Order::Locality(setting.clone())
+    } else if policy.outlier.is_none() {
+        return None;
+    } else if !setting.failover_labels.is_empty() {
+        Order::Labels(setting.failover_labels.clone())
+    } else {
+        Order::Locality(setting.clone())
+    };
+    let blind = client.locality.is_empty() && matches!(order, Order::Locality(_));
+    (setting.enabled && !blind).then(|| Prefer { client: client.clone(), order })
 }
 
 /// Inputs of all outbound clusters: each port, and each subset of it.

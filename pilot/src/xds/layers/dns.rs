@@ -6,6 +6,7 @@ use wire::Kind;
 use wire::nds::{NameInfo, NameTable};
 
 use crate::model::endpoint::Address;
+use crate::model::names::service_host;
 use crate::model::scope::Visible;
 use crate::model::service::{Registry, Service};
 use crate::xds::names;
@@ -19,7 +20,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     let found = &sight.snapshot.endpoints.value;
     sight.layer("dns", &(sight.scope, found), || {
         let mut table = BTreeMap::new();
-        sight.scope.services.iter().for_each(|visible| add(sight, visible, &mut table));
+        sight.scope.named().for_each(|visible| add(sight, visible, &mut table));
         let entries: Vec<_> = table
             .iter()
             .map(|(name, info): (&String, &NameInfo)| {
@@ -39,7 +40,7 @@ fn add(sight: &Sight<'_>, visible: &Visible, table: &mut BTreeMap<String, NameIn
     if !service.headless {
         if !service.addresses.is_empty() {
             let ips = service.addresses.iter().map(ToString::to_string).collect();
-            table.insert(service.host.clone(), info(service, ips));
+            insert(table, service, ips);
         }
         return;
     }
@@ -61,8 +62,23 @@ fn add(sight: &Sight<'_>, visible: &Visible, table: &mut BTreeMap<String, NameIn
         }
     }
     if !all.is_empty() {
-        table.insert(service.host.clone(), info(service, all));
+        insert(table, service, all);
     }
+}
+
+/// Under its own name and every other one.
+fn insert(table: &mut BTreeMap<String, NameInfo>, service: &Service, ips: Vec<String>) {
+    for alias in &service.aliases {
+        let name = NameInfo {
+            ips: ips.clone(),
+            registry: "Kubernetes".to_owned(),
+            shortname: alias.name.clone(),
+            namespace: alias.namespace.clone(),
+            alt_hosts: Vec::new(),
+        };
+        table.insert(service_host(&alias.name, &alias.namespace), name);
+    }
+    table.insert(service.host.clone(), info(service, ips));
 }
 
 fn info(service: &Service, ips: Vec<String>) -> NameInfo {

@@ -28,9 +28,11 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     sight.layer("grpc", &on, || {
         let mut out: Vec<Arc<Resource>> = Vec::new();
         for (visible, port) in ports(sight) {
-            let input = Grpc { host: visible.service.host.clone(), port: port.number };
-            out.push(sight.memo.say(Kind::Listener, &input.name().to_string(), &input, grpc::build));
-            out.extend(table(sight, input.name(), Rest::Nothing, vec![host(sight, visible, port)]));
+            if visible.named {
+                let input = Grpc { host: visible.service.host.clone(), port: port.number };
+                out.push(sight.memo.say(Kind::Listener, &input.name().to_string(), &input, grpc::build));
+                out.extend(table(sight, input.name(), Rest::Nothing, vec![host(sight, visible, port)]));
+            }
             for name in clusters(visible, port) {
                 let name = name.to_string();
                 out.push(sight.memo.say(Kind::Cluster, &name, &name, |name| cluster(name)));
@@ -54,6 +56,7 @@ pub(crate) fn endpoints(sight: &Sight<'_>) -> Layer {
                     cluster: name.to_string(),
                     endpoints: found.0.of(&service.host, &service.namespace, port.number).cloned(),
                     labels: rule.map(|s| s.labels.clone()).unwrap_or_default(),
+                    node: None,
                     prefer: None,
                 };
                 let name = assignment.cluster.clone();

@@ -7,7 +7,7 @@ use crate::xds::filters::Direction;
 use crate::xds::listener::inbound::{self, Inbound, InboundPort};
 use crate::xds::names::{self, ClusterName};
 use crate::xds::say::{Layer, Sight};
-use crate::xds::view::Served;
+use crate::xds::served::Served;
 
 /// Key: ports, modes and what is observed; never a raw label.
 pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
@@ -32,6 +32,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
                     .map(|(h, n, ns, _)| (h.clone(), n.clone(), ns.clone()))
                     .collect(),
                 pool: served.pool.clone(),
+                to: served.to.clone(),
                 connect_timeout,
                 both_families: sight.view.both_families(),
             };

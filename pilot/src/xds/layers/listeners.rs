@@ -21,10 +21,10 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     let common = sight.common(Direction::Outbound);
     let on = (
         (sight.scope, &sight.view.namespace, &sight.view.labels, sight.view.dns),
-        (&common, mesh.allow_any, mesh.inspect_timeout, &mesh.policy),
+        (&common, mesh.inspect_timeout, &mesh.policy),
     );
     sight.layer("listeners", &on, || {
-        let catch = Catch { allow_any: mesh.allow_any, common: common.clone() };
+        let catch = Catch { rest: place::outside(sight.scope), common: common.clone() };
         let mut out = vec![sight.memo.say(Kind::Listener, names::VIRTUAL_OUTBOUND, &catch, outbound::catch)];
         out.extend(places(sight, &common).into_values().map(|input| say(sight, &input)));
         out
@@ -40,7 +40,7 @@ type Places = BTreeMap<(Option<IpAddr>, u16), Outbound>;
 
 fn places(sight: &Sight<'_>, common: &Common) -> Places {
     let mut out = Places::new();
-    for visible in &sight.scope.services {
+    for visible in sight.scope.named() {
         for port in &visible.service.ports {
             match port.protocol {
                 Protocol::Udp => {}
@@ -82,9 +82,15 @@ fn opaque(sight: &Sight<'_>, common: &Common, out: &mut Places, visible: &Visibl
     let service = &visible.service;
     let chains = Chains::of(sight, visible, port);
     let called = !service.allocated || sight.view.dns;
-    let addresses = if called { service.addresses.as_slice() } else { &[] };
+    let addresses = if called { visible.addresses(port.number) } else { &[] };
     for address in addresses {
-        if out.contains_key(&(Some(*address), port.number)) {
+        if let Some(taken) = out.get_mut(&(Some(*address), port.number)) {
+            // Several hosts of a ServiceEntry share its addresses; TLS says which one is meant.
+            if port.protocol == Protocol::Tls {
+                taken.tls.extend(chains.tls.iter().cloned());
+                let sni = vec![service.host.clone()];
+                taken.tls.push(ByName { sni, subnets: Vec::new(), to: chains.rest.clone() });
+            }
             continue;
         }
         let place = entry(sight, common, out, Some(*address), port.number);
@@ -101,7 +107,7 @@ fn opaque(sight: &Sight<'_>, common: &Common, out: &mut Places, visible: &Visibl
         let subnets = service.ranges.iter().map(ToString::to_string).collect();
         entry(sight, common, out, None, port.number).tcp.push(BySubnet { subnets, to: chains.rest.clone() });
     }
-    if !addresses.is_empty() || !service.ranges.is_empty() {
+    if !addresses.is_empty() || !service.ranges.is_empty() || service.headless {
         return;
     }
     let place = entry(sight, common, out, None, port.number);
@@ -110,9 +116,7 @@ fn opaque(sight: &Sight<'_>, common: &Common, out: &mut Places, visible: &Visibl
         Protocol::Tls => {
             let sni = vec![service.host.clone()];
             place.tls.push(ByName { sni, subnets: Vec::new(), to: chains.rest });
-            let pass = sight.snapshot.mesh.allow_any;
-            let unknown = if pass { ClusterName::Passthrough } else { ClusterName::BlackHole };
-            place.rest.get_or_insert_with(|| TcpTarget::one(unknown));
+            place.rest.get_or_insert_with(|| TcpTarget::one(place::outside(sight.scope)));
         }
         protocol => {
             place.tcp.extend(chains.tcp);

@@ -36,7 +36,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
 
 fn hosts(sight: &Sight<'_>) -> Vec<Host> {
     let mut out = Vec::new();
-    for visible in &sight.scope.services {
+    for visible in sight.scope.named() {
         for port in &visible.service.ports {
             if port.protocol.is_http() || port.protocol == Protocol::Unknown {
                 let mut host = service_host(sight, visible, port.number);

@@ -28,31 +28,37 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     let on = (
         sight.scope,
         (&view.namespace, &view.labels, view.session.delta, view.features.own()),
-        (&mesh.retries, mesh.allow_any, &mesh.policy),
+        (&mesh.retries, &mesh.policy),
     );
     sight.layer("routes", &on, || {
-        let rest = if mesh.allow_any { Rest::Pass } else { Rest::Block };
+        let rest = rest(sight);
         let mut out = Vec::new();
         for (port, services) in by_port(sight) {
             let mut hosts: Vec<Host> = services.iter().map(|v| service_host(sight, v, port)).collect();
             if port == PLAIN {
                 hosts.extend(other_hosts(sight, port));
             }
-            out.extend(table(sight, RouteName::Port(port), rest, hosts));
+            out.extend(table(sight, RouteName::Port(port), rest.clone(), hosts));
         }
-        out.extend(sniffed(sight, rest));
+        out.extend(sniffed(sight, &rest));
         out
     })
+}
+
+/// What becomes of unknown hosts.
+fn rest(sight: &Sight<'_>) -> Rest {
+    match place::outside(sight.scope) {
+        ClusterName::BlackHole => Rest::Block,
+        cluster => Rest::Pass(cluster.to_string()),
+    }
 }
 
 /// Services by HTTP port. What has no address of its own shares the port's table when it is sniffed.
 fn by_port<'a>(sight: &'a Sight<'_>) -> BTreeMap<u16, Vec<&'a Visible>> {
     let mut out: BTreeMap<u16, Vec<&Visible>> = BTreeMap::new();
-    for visible in &sight.scope.services {
+    for visible in sight.scope.named() {
         for port in &visible.service.ports {
-            if port.protocol.is_http()
-                || (port.protocol == Protocol::Unknown && visible.service.address().is_none())
-            {
+            if port.protocol.is_http() || (port.protocol == Protocol::Unknown && !has_own(visible)) {
                 out.entry(port.number).or_default().push(visible);
             }
         }
@@ -60,13 +66,18 @@ fn by_port<'a>(sight: &'a Sight<'_>) -> BTreeMap<u16, Vec<&'a Visible>> {
     out
 }
 
-fn sniffed(sight: &Sight<'_>, rest: Rest) -> Vec<Arc<Resource>> {
+/// Whether its address says which service is meant.
+fn has_own(visible: &Visible) -> bool {
+    visible.service.address().is_some() || visible.service.headless
+}
+
+fn sniffed(sight: &Sight<'_>, rest: &Rest) -> Vec<Arc<Resource>> {
     let mut out = Vec::new();
-    for visible in sight.scope.services.iter().filter(|v| v.service.address().is_some()) {
+    for visible in sight.scope.named().filter(|v| has_own(v)) {
         for port in visible.service.ports.iter().filter(|p| p.protocol == Protocol::Unknown) {
             let name = RouteName::Service { host: visible.service.host.clone(), port: port.number };
             let host = service_host(sight, visible, port.number);
-            out.extend(table(sight, name, rest, vec![host]));
+            out.extend(table(sight, name, rest.clone(), vec![host]));
         }
     }
     out
@@ -109,8 +120,7 @@ fn other_hosts(sight: &Sight<'_>, port: u16) -> Vec<Host> {
     let mut out = Vec::new();
     for set in sight.scope.routes.iter().filter(|s| s.binds(&GatewayRef::Mesh) && !s.http.is_empty()) {
         for host in &set.hosts {
-            let known =
-                sight.scope.services.iter().any(|v| crate::model::names::covers(host, &v.service.host));
+            let known = sight.scope.named().any(|v| crate::model::names::covers(host, &v.service.host));
             if known || !seen.insert(host.clone()) {
                 continue;
             }
@@ -137,6 +147,9 @@ fn domains(service: &Service, namespace: &str) -> Vec<String> {
     };
     if !service.host.starts_with('*') {
         out.insert(1, format!("{}.", service.host));
+    }
+    for alias in &service.aliases {
+        out.extend(short_names(&alias.name, &alias.namespace, namespace, DOMAIN));
     }
     if service.headless {
         out.push(format!("*.{}", service.host));

@@ -20,7 +20,8 @@ pub const PORT: u16 = 15001;
 /// All that the catching listener may depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Catch {
-    pub allow_any: bool,
+    /// Where everything goes that no listener takes.
+    pub rest: ClusterName,
     pub common: Common,
 }
 
@@ -36,7 +37,6 @@ pub fn catch(input: &Catch) -> Listener {
     }
     listener.use_original_dst = Some(boolean(true));
     listener.listener_filters = vec![chain::original_dst()];
-    let rest = if input.allow_any { ClusterName::Passthrough } else { ClusterName::BlackHole };
     listener.filter_chains = vec![chain::chain(
         names::OUTBOUND_BLACKHOLE,
         When { port: Some(PORT), ..Default::default() },
@@ -44,7 +44,7 @@ pub fn catch(input: &Catch) -> Listener {
         tcp(ClusterName::BlackHole),
     )];
     listener.default_filter_chain =
-        Some(chain::chain(names::OUTBOUND_CATCHALL, When::default(), None, tcp(rest)));
+        Some(chain::chain(names::OUTBOUND_CATCHALL, When::default(), None, tcp(input.rest.clone())));
     listener
 }
 

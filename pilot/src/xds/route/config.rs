@@ -33,12 +33,12 @@ pub struct Table {
 }
 
 /// What happens to hosts that nothing answers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rest {
     /// 404.
     Nothing,
-    /// Where the client wanted to go.
-    Pass,
+    /// To this cluster: where the client wanted to go, or who takes everything.
+    Pass(String),
     /// 502.
     Block,
     /// 404 by a virtual host `blackhole:PORT`.
@@ -49,7 +49,7 @@ pub enum Rest {
 pub fn build(input: &Table, hosts: &[Bytes]) -> Bytes {
     let config = RouteConfiguration {
         name: input.name.to_string(),
-        virtual_hosts: rest(input.rest).into_iter().collect(),
+        virtual_hosts: rest(&input.rest).into_iter().collect(),
         vhds: input.announced.then(|| Vhds { config_source: Some(ads()) }),
         validate_clusters: Some(boolean(false)),
         max_direct_response_body_size_bytes: Some(uint32(MAX_BODY)),
@@ -68,13 +68,13 @@ pub fn build(input: &Table, hosts: &[Bytes]) -> Bytes {
     bytes.freeze()
 }
 
-fn rest(rest: Rest) -> Option<VirtualHost> {
+fn rest(rest: &Rest) -> Option<VirtualHost> {
     let (name, route) = match rest {
         Rest::Nothing => return None,
-        Rest::Pass => {
+        Rest::Pass(cluster) => {
             let pass = RouteAction {
                 timeout: Some(secs(0)),
-                cluster_specifier: Some(ClusterSpecifier::Cluster(ClusterName::Passthrough.to_string())),
+                cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.clone())),
                 ..Default::default()
             };
             (names::ALLOW_ANY.to_owned(), named_route(names::ALLOW_ANY, PbAction::Route(pass)))
@@ -85,7 +85,7 @@ fn rest(rest: Rest) -> Option<VirtualHost> {
         }
         Rest::Blackhole(port) => {
             let none = PbAction::DirectResponse(action::respond(404, Vec::new()));
-            (names::virtual_host("blackhole", port), named_route("", none))
+            (names::virtual_host("blackhole", *port), named_route("", none))
         }
     };
     Some(VirtualHost {

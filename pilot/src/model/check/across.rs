@@ -1,27 +1,31 @@
 //! What only shows when sections are held against each other: names that nothing has, rules that meet nothing.
 
 use api::networking::{DestinationRule, Gateway, VirtualService};
-use api::{Code, FieldPath, Finding, Findings, Object, Severity};
+use api::{Code, FieldPath, Finding, Findings, Object, Severity, Spec};
 
-use super::names::{covers, full, overlap};
-use super::note::note;
-use super::routes::route::{Action, Destination, GatewayRef};
-use super::routes::virtual_service::gateway;
-use super::snapshot::Snapshot;
+use super::{gateways, rules, sidecars, workloads};
+use crate::model::names::{full, overlap};
+use crate::model::note::note;
+use crate::model::routes::route::{Action, Destination, GatewayRef};
+use crate::model::routes::virtual_service::gateway;
+use crate::model::snapshot::Snapshot;
+use crate::model::telemetry::Side;
 use crate::world::World;
-use crate::xds::tls::CIPHERS;
 
 /// All checks across sections.
-pub(super) fn across(world: &World, snapshot: &Snapshot, out: &mut Findings) {
+pub(in crate::model) fn across(world: &World, snapshot: &Snapshot, out: &mut Findings) {
     for object in world.all::<VirtualService>() {
         virtual_service(snapshot, object, out);
     }
     for object in world.all::<DestinationRule>() {
-        destination_rule(snapshot, object, out);
+        rules::destination_rule(snapshot, object, out);
     }
     for object in world.all::<Gateway>() {
-        serving(snapshot, object, out);
+        gateways::serving(snapshot, object, out);
     }
+    gateways::conflicts(world, snapshot, out);
+    sidecars::sidecars(world, snapshot, out);
+    workloads::ports(world, snapshot, out);
     collector(world, snapshot, out);
 }
 
@@ -72,9 +76,10 @@ fn virtual_service(snapshot: &Snapshot, object: &Object<VirtualService>, out: &m
     }
 }
 
-fn destination(
+/// A destination of a route, or of anything else that leads somewhere.
+pub(super) fn destination<T: Spec>(
     snapshot: &Snapshot,
-    object: &Object<VirtualService>,
+    object: &Object<T>,
     path: &str,
     to: &Destination,
     out: &mut Findings,
@@ -106,76 +111,12 @@ fn destination(
     }
 }
 
-fn destination_rule(snapshot: &Snapshot, object: &Object<DestinationRule>, out: &mut Findings) {
-    let host = full(&object.spec.host, &object.meta.namespace);
-    let services: Vec<_> = snapshot.services.all.iter().filter(|s| covers(&host, &s.host)).collect();
-    if services.is_empty() {
-        let text = format!("there is no service {host}: the rule has no effect");
-        return note(out, object, "spec.host", Code::UnknownDestinationRuleHost, text);
-    }
-    for (index, subset) in object.spec.subsets.iter().enumerate() {
-        let endpoints = services.iter().flat_map(|s| {
-            s.ports.iter().filter_map(|p| snapshot.endpoints.0.of(&s.host, &s.namespace, p.number))
-        });
-        let mut all = endpoints.flat_map(|set| set.iter()).peekable();
-        // Without any endpoint at all, nothing can be said of a subset.
-        let any = all.peek().is_some();
-        if any && !all.any(|e| subset.labels.iter().all(|(k, v)| e.labels.get(k) == Some(v))) {
-            let text = format!("no endpoint of {host} has the labels of subset {:?}", subset.name);
-            note(
-                out,
-                object,
-                &format!("spec.subsets[{index}]"),
-                Code::DestinationRuleSubsetNotSelectPods,
-                text,
-            );
-        }
-    }
-}
-
-fn serving(snapshot: &Snapshot, object: &Object<Gateway>, out: &mut Findings) {
-    let selector = &object.spec.selector;
-    if snapshot.workloads.iter().next().is_none() {
-        return;
-    }
-    let pods: Vec<_> =
-        snapshot.workloads.iter().filter(|w| api::meta::labels_match(selector, &w.labels)).collect();
-    if pods.is_empty() {
-        let text = "no pod has the labels of the selector: nothing listens";
-        return note(out, object, "spec.selector", Code::NoMatchingWorkloadsFound, text);
-    }
-    for (index, server) in object.spec.servers.iter().enumerate() {
-        let Some(tls) = &server.tls else { continue };
-        let single = Some(&tls.credential_name).filter(|name| !name.is_empty());
-        for name in single.into_iter().chain(&tls.credential_names) {
-            let missing = pods.iter().find(|p| snapshot.secrets.named(&p.namespace, name).is_none());
-            if let Some(pod) = missing {
-                let text = format!(
-                    "there is no usable Secret {name} in {}, the namespace of the gateway's pods: TLS fails there",
-                    pod.namespace
-                );
-                let path = format!("spec.servers[{index}].tls");
-                note(out, object, &path, Code::ReferencedResourceNotFound, text);
-            }
-        }
-        let odd = tls.cipher_suites.iter().filter(|name| !CIPHERS.contains(&name.as_str()));
-        for name in odd {
-            let path = format!("spec.servers[{index}].tls.cipherSuites");
-            note(
-                out,
-                object,
-                &path,
-                Code::NoEffect,
-                format!("{name} is no cipher suite that can be asked for: left out"),
-            );
-        }
-    }
-}
-
 /// Spans need their collector among the services.
 fn collector(world: &World, snapshot: &Snapshot, out: &mut Findings) {
-    let Some(tracing) = &snapshot.mesh.observe.tracing else { return };
-    let scope = snapshot.scopes.of(&snapshot.mesh.root_namespace);
+    let none = std::collections::BTreeMap::new();
+    let root = &snapshot.mesh.root_namespace;
+    let Some(tracing) = snapshot.telemetry.of(root, &none, Side::Client).tracing else { return };
+    let scope = snapshot.scopes.of(root);
     if scope.service(&tracing.host).is_some_and(|v| v.service.port(tracing.port).is_some()) {
         return;
     }
