@@ -109,14 +109,57 @@ pub fn read(stream: &mut impl Read, bodiless: bool) -> io::Result<Reply> {
             n => n?,
         };
         all.extend_from_slice(&part[..n]);
-        if let Some(reply) = parse(&all, bodiless, n == 0)? {
+        if let Some((reply, _)) = parse(&all, bodiless, n == 0)? {
             return Ok(reply);
         }
     }
 }
 
-/// The answer in `all`; `None`: more is to come.
-fn parse(mut all: &[u8], bodiless: bool, ended: bool) -> io::Result<Option<Reply>> {
+/// Sends `bytes` as they are and reads until the other side ends: every answer that came. `bodiless` numbers the
+/// answers to HEAD. With `until` we end it ourselves, as soon as what came ends with that.
+///
+/// # Errors
+/// What came is no HTTP, or the other side neither answers nor ends for ten seconds.
+pub fn converse(
+    to: SocketAddr,
+    bytes: &[u8],
+    half_close: bool,
+    bodiless: &[usize],
+    until: Option<&str>,
+) -> io::Result<Vec<Reply>> {
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // Who refuses the start may end before it has the rest.
+    stream.write_all(bytes).ok();
+    if half_close {
+        stream.shutdown(std::net::Shutdown::Write).ok();
+    }
+    let mut all = Vec::new();
+    let mut part = [0; 16 * 1024];
+    while until.is_none_or(|until| !all.ends_with(until.as_bytes())) {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(n) => all.extend_from_slice(&part[..n]),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(error) => {
+                let so_far = String::from_utf8_lossy(&all).into_owned();
+                return Err(io::Error::new(error.kind(), format!("{error}, after {so_far:?}")));
+            }
+        }
+    }
+    let (mut rest, mut replies) = (&all[..], Vec::new());
+    while !rest.is_empty() {
+        let parsed = parse(rest, bodiless.contains(&replies.len()), true)?;
+        let (reply, used) = parsed.expect("at the end of a stream there is nothing to wait for");
+        replies.push(reply);
+        rest = &rest[used..];
+    }
+    Ok(replies)
+}
+
+/// The answer at the start of `all` and how long it is; `None`: more is to come.
+fn parse(whole: &[u8], bodiless: bool, ended: bool) -> io::Result<Option<(Reply, usize)>> {
+    let mut all = whole;
     let wrong = |what: &str| {
         Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {}", String::from_utf8_lossy(all))))
     };
@@ -136,11 +179,12 @@ fn parse(mut all: &[u8], bodiless: bool, ended: bool) -> io::Result<Option<Reply
     };
     let length = headers.get("content-length").and_then(|v| v.parse::<usize>().ok());
     let chunked = headers.get("transfer-encoding").is_some_and(|v| v.contains("chunked"));
-    let (body, trailers) = if bodiless || [101, 204, 304].contains(&status) {
-        (body.to_vec(), BTreeMap::new())
+    let before = whole.len() - body.len();
+    let (body, trailers, used) = if bodiless || [204, 304].contains(&status) {
+        (Vec::new(), BTreeMap::new(), 0)
     } else if chunked {
         match unchunk(body) {
-            Some(whole) => whole,
+            Some(unchunked) => unchunked,
             None if ended => return wrong("chunks end early"),
             None => return Ok(None),
         }
@@ -148,12 +192,13 @@ fn parse(mut all: &[u8], bodiless: bool, ended: bool) -> io::Result<Option<Reply
         match length {
             Some(length) if body.len() < length && ended => return wrong("body ends early"),
             Some(length) if body.len() < length => return Ok(None),
-            None if !ended => return Ok(None),
-            _ => (body.to_vec(), BTreeMap::new()),
+            Some(length) => (body[..length].to_vec(), BTreeMap::new(), length),
+            None if !ended && status != 101 => return Ok(None),
+            None => (body.to_vec(), BTreeMap::new(), body.len()),
         }
     };
     let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Some(Reply { status, headers, body, trailers, interim }))
+    Ok(Some((Reply { status, headers, body, trailers, interim }, before + used)))
 }
 
 /// Status and headers.
@@ -176,9 +221,9 @@ fn fields(lines: &str) -> Option<BTreeMap<String, String>> {
     Some(fields)
 }
 
-/// The body and its trailers, once they are complete.
-fn unchunk(mut rest: &[u8]) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
-    let mut body = Vec::new();
+/// The body, its trailers, and how many bytes they took, once they are complete.
+fn unchunk(all: &[u8]) -> Option<(Vec<u8>, BTreeMap<String, String>, usize)> {
+    let (mut rest, mut body) = (all, Vec::new());
     loop {
         let end = rest.windows(2).position(|w| w == b"\r\n")?;
         let size = std::str::from_utf8(&rest[..end]).ok()?.split(';').next()?;
@@ -186,7 +231,8 @@ fn unchunk(mut rest: &[u8]) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
         if size == 0 {
             let end = end + rest[end..].windows(4).position(|w| w == b"\r\n\r\n")?;
             let lines = rest.get(rest.windows(2).position(|w| w == b"\r\n")? + 2..end).unwrap_or_default();
-            return Some((body, fields(std::str::from_utf8(lines).ok()?)?));
+            let used = all.len() - rest.len() + end + 4;
+            return Some((body, fields(std::str::from_utf8(lines).ok()?)?, used));
         }
         rest = rest.get(end + 2..)?;
         body.extend_from_slice(rest.get(..size)?);

@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster;
 pub mod laptop;
 pub mod origin;
+pub mod origin2;
 pub mod paper;
 pub mod planes;
 pub mod process;

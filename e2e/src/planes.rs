@@ -69,6 +69,7 @@ impl Planes {
     /// Writes objects into pilot's folder, replacing a file of the same name.
     pub fn write(&self, name: &str, objects: &str, origins: &[Origin]) {
         let mut text = objects.replace("GATEWAYS", "[istio-system/gateway-envoy, istio-system/gateway-ours]");
+        text = text.replace("EXTRA", "[istio-system/extra-envoy, istio-system/extra-ours]");
         for origin in origins {
             let word = format!("ORIGIN_{}_PORT", origin.name.to_uppercase());
             text = text.replace(&word, &origin.address.port().to_string());
@@ -77,6 +78,31 @@ impl Planes {
         let part = path.with_extension("part");
         std::fs::write(&part, text).expect("the folder can be written");
         std::fs::rename(part, path).expect("a file can be renamed");
+    }
+
+    /// Another Gateway for each plane, with `servers` as its list of servers: `PORT_1` to `PORT_4` become ports of the
+    /// plane's own, which are returned. Routes name both as `EXTRA`.
+    pub fn extra(&self, servers: &str) -> [[SocketAddr; 4]; 2] {
+        let mut text = String::new();
+        let ports = [Plane::Envoy, Plane::Ours].map(|plane| {
+            let ports = free_ports();
+            let servers = (1..).zip(&ports).fold(servers.to_string(), |text, (number, address): (u32, &SocketAddr)| {
+                text.replace(&format!("PORT_{number}"), &address.port().to_string())
+            });
+            text.push_str(&format!(
+                "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: extra-{0}, namespace: istio-system}}\n\
+                 spec:\n  selector: {{plane: {0}}}\n  servers:\n{servers}\n",
+                word(plane),
+            ));
+            ports
+        });
+        self.write("extra.yaml", &text, &[]);
+        ports
+    }
+
+    /// The folder of this test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn gateways(&self, ports: &[(Plane, SocketAddr)]) {
@@ -212,6 +238,7 @@ pub fn bootstrap(plane: Plane, xds: SocketAddr, admin: SocketAddr) -> String {
         r#"node:
   id: router~127.0.0.1~gateway-{name}.istio-system~istio-system.svc.cluster.local
   cluster: gateway.istio-system
+  locality: {{region: r1, zone: z1}}
   metadata:
     NAMESPACE: istio-system
     NAME: gateway-{name}

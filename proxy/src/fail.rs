@@ -24,6 +24,8 @@ pub enum Failure {
     UpstreamRemoteReset,
     /// The upstream broke off in the middle of the response.
     UpstreamTermination,
+    /// The upstream reset the stream in the middle of the response.
+    UpstreamResetLate,
     /// The upstream ended or broke HTTP's rules in the middle of the response.
     UpstreamCut,
     /// The upstream spoke no valid HTTP.
@@ -40,6 +42,8 @@ pub enum Failure {
     DownstreamReset,
     /// The client spoke no valid HTTP: status says how.
     DownstreamProtocol,
+    /// The client's HTTP/2 stream broke a rule, which ends the stream.
+    DownstreamStream,
     /// Idle for too long.
     IdleTimeout,
     /// The request did not arrive in time.
@@ -86,6 +90,7 @@ impl Failure {
             Self::UpstreamTermination => {
                 (0, "UC", "upstream_reset_after_response_started{connection_termination}")
             }
+            Self::UpstreamResetLate => (0, "UR", "upstream_reset_after_response_started{remote_reset}"),
             Self::UpstreamCut => (0, "UPE", "upstream_reset_after_response_started{protocol_error}"),
             Self::UpstreamProtocol => (502, "UPE", "upstream_reset_before_response_started{protocol_error}"),
             Self::UpstreamTimeout => (504, "UT", "response_timeout"),
@@ -94,6 +99,7 @@ impl Failure {
             Self::RetryOverflow => (0, "UO", ""),
             Self::DownstreamReset => (0, "DC", "downstream_remote_disconnect"),
             Self::DownstreamProtocol => (400, "DPE", "http1.codec_error"),
+            Self::DownstreamStream => (0, "DPE", "http2.remote_reset"),
             Self::IdleTimeout => (408, "SI", "stream_idle_timeout"),
             Self::RequestTimeout => (408, "DT", "request_overall_timeout"),
             Self::FaultAbort => (0, "FI", "fault_filter_abort"),

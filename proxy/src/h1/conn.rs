@@ -340,7 +340,9 @@ impl Conn {
 
     fn has_line(&mut self, limits: &Limits) -> bool {
         let fresh = self.read.get(self.seen..).unwrap_or_default();
-        fresh.contains(&b'\n') || self.read.len() > limits.max_head
+        // What does not begin as a message is refused without waiting for the end of its line: TLS, mostly.
+        let foreign = self.read.first().is_some_and(|b| !b.is_ascii_graphic() && !b"\r\n".contains(b));
+        foreign || fresh.contains(&b'\n') || self.read.len() > limits.max_head
     }
 
     /// Reads what is there into the buffer; 0: the other side has ended.

@@ -23,10 +23,14 @@ impl Length {
     }
 }
 
+const OTHER: Refusal = Refusal { status: 501, why: "transfer coding is not implemented" };
+
 /// The length of a request's body.
-pub(super) fn of_request(headers: &HeaderMap, version: Version) -> Result<Length, Refusal> {
+pub(super) fn of_request(method: &Method, headers: &HeaderMap, version: Version) -> Result<Length, Refusal> {
     match (transfer_encoding(headers, version)?, content_length(headers)?) {
-        (true, Some(_)) => Err(Refusal::bad(super::head::BOTH)),
+        (true, Some(_)) => Err(Refusal::bad(super::refusal::BOTH)),
+        (false, Some(1..)) if *method == Method::CONNECT => Err(Refusal::bad(super::refusal::CONNECT_BODY)),
+        (true, None) if *method == Method::CONNECT => Err(OTHER),
         (true, None) => Ok(Length::Chunked),
         (false, Some(n)) => Ok(Length::Fixed(n)),
         (false, None) => Ok(Length::None),
@@ -43,7 +47,7 @@ pub(super) fn of_response(
     let chunked = transfer_encoding(headers, version)?;
     let length = content_length(headers)?;
     if chunked && length.is_some() {
-        return Err(Refusal::bad(super::head::BOTH));
+        return Err(Refusal::bad(super::refusal::BOTH));
     }
     let bodiless = status.is_informational()
         || status == StatusCode::NO_CONTENT
@@ -60,7 +64,8 @@ pub(super) fn of_response(
 
 /// True for exactly one `chunked`; other codings are not implemented.
 fn transfer_encoding(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
-    let Some(value) = single(headers, &header::TRANSFER_ENCODING, "more than one transfer-encoding")? else {
+    let twice = |_| Refusal { status: 501, why: "more than one transfer-encoding" };
+    let Some(value) = single(headers, &header::TRANSFER_ENCODING, "").map_err(twice)? else {
         return Ok(false);
     };
     if version == Version::HTTP_10 {
@@ -69,7 +74,7 @@ fn transfer_encoding(headers: &HeaderMap, version: Version) -> Result<bool, Refu
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(true);
     }
-    Err(Refusal { status: 501, why: "transfer coding is not implemented" })
+    Err(OTHER)
 }
 
 /// The one `content-length`, digits only. Two of them are refused even when they agree.

@@ -1,7 +1,6 @@
 //! Heads of requests and responses, parsed from a buffer by httparse and then judged by our own rules.
 //! Values share the buffer's memory; nothing is copied but non-standard names. Pure: no I/O, no clock.
 
-use std::fmt;
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
@@ -10,14 +9,11 @@ use http::{Method, StatusCode, Version};
 use smallvec::SmallVec;
 
 use super::framing::{self, Length};
+use super::refusal::{BAD_HOST, MANY, NOT_AUTHORITY, Refusal, SCHEME, STAR, of_parser};
 
 /// More headers than this do not fit the parser's stack and are refused whatever the limit says.
 const PARSE_HEADERS: usize = 256;
-const NO_HOST: &str = "no host";
-const BAD_HOST: &str = "host is not valid";
-const STAR: &str = "request target is for OPTIONS";
-pub(super) const BOTH: &str = "content-length beside transfer-encoding";
-const MANY: &str = "too many headers";
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// Methods that HTTP/1.1 requests may have, as in Envoy: those that were registered when its parser was written.
 const METHODS: [&str; 34] = [
     "ACL",
@@ -74,47 +70,13 @@ impl Default for Limits {
     }
 }
 
-/// A broken rule, and the status that says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: u16,
-    pub why: &'static str,
-}
-
-impl Refusal {
-    pub(super) const fn bad(why: &'static str) -> Self {
-        Refusal { status: 400, why }
-    }
-
-    /// `%RESPONSE_CODE_DETAILS%`
-    pub(crate) fn details(self) -> &'static str {
-        match self {
-            Refusal { status: 426, .. } => "low_version",
-            Refusal { why: NO_HOST, .. } => "missing_host_header",
-            Refusal { why: BAD_HOST, .. } => "http.invalid_authority",
-            Refusal { why: STAR, .. } => "http1.invalid_url",
-            Refusal { why: BOTH, .. } => "http1.content_length_and_chunked_not_allowed",
-            Refusal { why: MANY, .. } => "http1.too_many_headers",
-            Refusal { status: 431, .. } => "http1.headers_too_large",
-            Refusal { status: 501, .. } => "http1.invalid_transfer_encoding",
-            _ => "http1.codec_error",
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.why)
-    }
-}
-
 /// The head of a request. All text is visible ASCII.
 #[derive(Debug)]
 pub struct Request {
     pub method: Method,
     /// `http` or `https` of an absolute target.
     pub https: Option<bool>,
-    /// Of the target, else of `host`; empty only in HTTP/1.0.
+    /// Of the target, else of `host`; empty where there is none.
     pub authority: Bytes,
     /// Begins with `/`, or is `*`; empty for CONNECT.
     pub path: Bytes,
@@ -142,7 +104,7 @@ pub(super) fn parse_request(buf: &mut BytesMut, limits: &Limits) -> Result<Optio
     let mut parsed = httparse::Request::new(&mut []);
     let status = httparse::ParserConfig::default()
         .parse_request_with_uninit_headers(&mut parsed, buf, &mut slots)
-        .map_err(refusal)?;
+        .map_err(|error| of_parser(error, buf))?;
     let Some(size) = complete(status, buf, limits)? else { return Ok(None) };
     let method = match parsed.method {
         Some("GET") => Method::GET,
@@ -161,8 +123,8 @@ pub(super) fn parse_request(buf: &mut BytesMut, limits: &Limits) -> Result<Optio
     }
     let headers = header_map(&head, &ranges)?;
     let target = head.slice(target.0 as usize..target.1 as usize);
-    let (https, authority, path) = split_target(target, &method, &headers, version)?;
-    let length = framing::of_request(&headers, version)?;
+    let (https, authority, path) = split_target(target, &method, &headers)?;
+    let length = framing::of_request(&method, &headers, version)?;
     let keep_alive = keep_alive(&headers, version);
     Ok(Some(Request {
         method,
@@ -187,7 +149,7 @@ pub(super) fn parse_response(
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut parsed, buf, &mut slots)
-        .map_err(refusal)?;
+        .map_err(|error| of_parser(error, buf))?;
     let Some(size) = complete(status, buf, limits)? else { return Ok(None) };
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default())
@@ -203,7 +165,7 @@ pub(super) fn parse_response(
 /// Reads trailers: header lines up to an empty one. Returns the bytes used; `None`: not complete.
 pub(super) fn parse_trailers(buf: &[u8], limits: &Limits) -> Result<Option<(usize, HeaderMap)>, Refusal> {
     let mut slots = [httparse::EMPTY_HEADER; 64];
-    match httparse::parse_headers(buf, &mut slots).map_err(refusal)? {
+    match httparse::parse_headers(buf, &mut slots).map_err(|error| of_parser(error, buf))? {
         httparse::Status::Partial if buf.len() > limits.max_head => {
             Err(Refusal { status: 431, why: "trailers are too large" })
         }
@@ -245,19 +207,6 @@ fn complete(
         httparse::Status::Complete(size) => Ok(Some(size)),
         httparse::Status::Partial if buf.len() > limits.max_head => Err(LARGE),
         httparse::Status::Partial => Ok(None),
-    }
-}
-
-fn refusal(error: httparse::Error) -> Refusal {
-    use httparse::Error as E;
-    match error {
-        E::TooManyHeaders => Refusal { status: 431, why: MANY },
-        E::HeaderName => Refusal::bad("header name is not a token"),
-        E::HeaderValue => Refusal::bad("control character in a header value"),
-        E::NewLine => Refusal::bad("line end is broken"),
-        E::Token => Refusal::bad("start line is not a token"),
-        E::Version => Refusal::bad("not HTTP/1.0 or HTTP/1.1"),
-        E::Status => Refusal::bad("status is not a number"),
     }
 }
 
@@ -313,13 +262,17 @@ fn split_target(
     target: Bytes,
     method: &Method,
     headers: &HeaderMap,
-    version: Version,
 ) -> Result<(Option<bool>, Bytes, Bytes), Refusal> {
     if !target.iter().all(|b| (0x21..=0x7e).contains(b)) {
         return Err(Refusal::bad("character in the request target"));
     }
-    let host = host(headers, version)?;
+    let host = host(headers)?;
     if *method == Method::CONNECT {
+        let colon = target.iter().rposition(|b| *b == b':');
+        let port = colon.map_or(&[][..], |colon| &target[colon + 1..]);
+        if port.is_empty() || !port.iter().all(u8::is_ascii_digit) {
+            return Err(Refusal::bad(NOT_AUTHORITY));
+        }
         return Ok((None, checked_authority(target)?, Bytes::new()));
     }
     if &target[..] == b"*" && *method != Method::OPTIONS {
@@ -332,6 +285,8 @@ fn split_target(
         (false, 7)
     } else if has_prefix(&target, b"https://") {
         (true, 8)
+    } else if target.windows(3).any(|part| part == b"://") {
+        return Err(Refusal::bad(SCHEME));
     } else {
         return Err(Refusal::bad("request target has no path"));
     };
@@ -351,13 +306,13 @@ fn has_prefix(target: &[u8], prefix: &[u8]) -> bool {
     target.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// The one `host`; HTTP/1.0 may have none.
-fn host(headers: &HeaderMap, version: Version) -> Result<Bytes, Refusal> {
+/// The one `host`. Whether a request needs one is for the pipeline to say.
+fn host(headers: &HeaderMap) -> Result<Bytes, Refusal> {
     let mut values = headers.get_all(header::HOST).iter();
     match (values.next(), values.next()) {
+        (Some(host), None) if host.is_empty() => Ok(Bytes::new()),
         (Some(host), None) => checked_authority(Bytes::copy_from_slice(host.as_bytes())),
-        (None, _) if version == Version::HTTP_10 => Ok(Bytes::new()),
-        (None, _) => Err(Refusal::bad(NO_HOST)),
+        (None, _) => Ok(Bytes::new()),
         (Some(_), Some(_)) => Err(Refusal::bad("more than one host")),
     }
 }
@@ -374,7 +329,9 @@ fn checked_authority(authority: Bytes) -> Result<Bytes, Refusal> {
 /// Whether the connection may carry another message.
 fn keep_alive(headers: &HeaderMap, version: Version) -> bool {
     let mut keep = version != Version::HTTP_10;
-    for value in headers.get_all(header::CONNECTION) {
+    // The second is no standard, and proxies are the ones who are sent it.
+    let named = headers.get_all(header::CONNECTION).iter().chain(headers.get_all(PROXY_CONNECTION));
+    for value in named {
         for token in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             if token.eq_ignore_ascii_case(b"close") {
                 return false;

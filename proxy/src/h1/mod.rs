@@ -8,6 +8,7 @@ mod conn;
 mod framing;
 mod head;
 mod read;
+mod refusal;
 mod write;
 
 #[cfg(test)]
@@ -15,8 +16,9 @@ mod tests;
 
 pub use conn::{Conn, Peek};
 pub use framing::Length;
-pub use head::{Limits, Refusal, Request, Response};
+pub use head::{Limits, Request, Response};
 pub use read::Frame;
+pub use refusal::Refusal;
 pub use write::RequestLine;
 
 /// Why a message could not be read or written.

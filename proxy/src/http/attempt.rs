@@ -169,6 +169,7 @@ pub(crate) async fn attempt(
             let again = flight.up.is_reused()
                 && error.failure == Failure::UpstreamReset
                 && exchange.facts.method.is_idempotent()
+                && exchange.upgrade.is_none()
                 && call.spare > 0;
             if !again {
                 let timeout = error.failure == Failure::UpstreamTimeout;
@@ -325,7 +326,7 @@ async fn head(
             up.note_window();
             match pumped {
                 Poll::Ready(Err(Broken::Source(failure))) => {
-                    return Poll::Ready(Err(Ended::Stop(broken_request(failure))));
+                    return Poll::Ready(Err(Ended::Stop(broken_request(failure, down))));
                 }
                 Poll::Ready(Err(Broken::Sink(_))) => call.upload_broken = true,
                 Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -367,16 +368,17 @@ async fn head(
 }
 
 /// What a broken request means, which the codec reports as if it were an upstream.
-pub(crate) fn client_failure(failure: Failure) -> Failure {
+pub(crate) fn client_failure(failure: Failure, down: &Down<'_>) -> Failure {
     match failure {
+        Failure::UpstreamProtocol if matches!(down, Down::H2 { .. }) => Failure::DownstreamStream,
         Failure::UpstreamProtocol => Failure::DownstreamProtocol,
         _ => Failure::DownstreamReset,
     }
 }
 
 /// The end of a request whose body cannot be read on: who still listens is told why.
-fn broken_request(failure: Failure) -> Stop {
-    match client_failure(failure) {
+fn broken_request(failure: Failure, down: &Down<'_>) -> Stop {
+    match client_failure(failure, down) {
         Failure::DownstreamProtocol => {
             Reply { last: true, ..Reply::failure(Failure::DownstreamProtocol, "Bad Request") }.into()
         }

@@ -19,6 +19,7 @@ use super::serve::exchange;
 use super::timeout::{Deadline, Watchdog};
 use super::up::{announced, head_size};
 use crate::config::{Chain, Codec, HttpChain, Listener};
+use crate::fail::Failure;
 use crate::h1::{self, Length, Peek};
 use crate::io::{Rewound, Stream};
 use crate::observe::Conn;
@@ -145,11 +146,15 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
             Some(Err(h1::Error::Refused(refusal))) => {
                 return Box::pin(refuse(&session, conn, refusal)).await;
             }
+            Some(Err(h1::Error::Closed)) => return gone(&session),
             Some(Ok(None) | Err(_)) => return,
             None => return Box::pin(conn.close()).await,
         };
         if session.is_ending() {
             conn.set_last();
+        }
+        if request.https == Some(true) && session.conn.tls.is_none() {
+            return Box::pin(refuse(&session, conn, h1::Refusal::INSECURE)).await;
         }
         let version = request.version;
         let arrived = known.arrived(request);
@@ -194,16 +199,26 @@ impl Known {
 async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
     let status = http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::BAD_REQUEST);
     tracing::debug!(peer = %session.conn.peer, why = refusal.why, "request refused");
-    let mut facts = super::head::blank(session);
-    facts.method = http::Method::from_bytes(b"-").unwrap_or_default();
-    facts.status = refusal.status;
-    facts.failures.push(crate::fail::Failure::DownstreamProtocol);
-    facts.details = Some(refusal.details().into());
-    facts.ended = Some(std::time::Duration::ZERO);
-    session.worker.observer.request(&session.http, &facts);
+    note(session, refusal.status, Failure::DownstreamProtocol, refusal.details());
     conn.set_last();
     super::respond::send_refusal(session, &mut conn, status).await;
     conn.close().await;
+}
+
+/// The client went in the middle of a head.
+fn gone(session: &Session) {
+    note(session, 0, Failure::DownstreamReset, Failure::DownstreamReset.row().details);
+}
+
+/// The record of what was no request.
+fn note(session: &Session, status: u16, failure: Failure, details: &str) {
+    let mut facts = super::head::blank(session);
+    facts.method = http::Method::from_bytes(b"-").unwrap_or_default();
+    facts.status = status;
+    facts.failures.push(failure);
+    facts.details = Some(details.into());
+    facts.ended = Some(std::time::Duration::ZERO);
+    session.worker.observer.request(&session.http, &facts);
 }
 
 /// HTTP/2: a task for each stream; this task moves the frames.

@@ -15,11 +15,13 @@ const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const EXTERNAL: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
 /// Meaningful only between proxies: never accepted from outside.
-const INTERNAL: [HeaderName; 16] = [
+const INTERNAL: [HeaderName; 18] = [
     HeaderName::from_static("x-envoy-internal"),
     HeaderName::from_static("x-envoy-retry-on"),
     HeaderName::from_static("x-envoy-retry-grpc-on"),
     HeaderName::from_static("x-envoy-max-retries"),
+    HeaderName::from_static("x-envoy-retriable-status-codes"),
+    HeaderName::from_static("x-envoy-retriable-header-names"),
     HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
     HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
     HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),

@@ -35,7 +35,8 @@ pub(crate) struct Arrived {
 pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Stop>) {
     let http = &*session.http;
     let mut headers = arrived.headers;
-    let upgrade = strip_hop_by_hop(&mut headers, arrived.version);
+    let Hop { upgrade, hostless } = strip_hop_by_hop(&mut headers, arrived.version);
+    let authority = if hostless { "".into() } else { arrived.authority };
     let protocol = version_before(session.conn.tls.as_ref(), &mut headers, arrived.version);
     let secure = session.conn.tls.is_some();
     let https = forwarded::rewrite(http, &session.conn, secure, &mut headers);
@@ -51,7 +52,7 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
     facts.protocol = protocol;
     facts.method = arrived.method;
     facts.path = arrived.path.clone();
-    facts.authority = arrived.authority.clone();
+    facts.authority = authority.clone();
     facts.scheme = WORDS.with(|words| if https { words.https.clone() } else { words.http.clone() });
     facts.grpc = is_grpc(&headers);
     facts.request_headers = headers;
@@ -60,7 +61,7 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
     let mut exchange = Exchange {
         facts,
         path: arrived.path,
-        authority: arrived.authority,
+        authority,
         https,
         length: arrived.length,
         expects,
@@ -142,7 +143,8 @@ fn check(http: &HttpChain, exchange: &mut Exchange, upgrade: Option<HeaderValue>
         return Err(Reply::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too_many_headers").into());
     }
     if exchange.authority.is_empty() && exchange.facts.protocol != Version::HTTP_10 {
-        return Err(Reply::text(StatusCode::BAD_REQUEST, "", "missing_host_header").into());
+        let reply = Reply::text(StatusCode::BAD_REQUEST, "", "missing_host_header");
+        return Err(Reply { last: true, ..reply }.into());
     }
     if let Some(upgrade) = upgrade {
         exchange.facts.request_headers.insert(header::UPGRADE, upgrade.clone());
@@ -173,21 +175,29 @@ pub(crate) fn allow_upgrade(session: &Session, exchange: &Exchange, forward: &Fo
     }
 }
 
-/// Removes the fields that concern one hop, and those that `connection` names. Returns the protocol that an
-/// HTTP/1.1 client asks to switch to.
-fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) -> Option<HeaderValue> {
-    let mut switches = false;
+/// What the fields of one hop say.
+struct Hop {
+    /// The protocol that an HTTP/1.1 client asks to switch to.
+    upgrade: Option<HeaderValue>,
+    /// `connection` takes `host` away: the request has none for us either.
+    hostless: bool,
+}
+
+/// Removes the fields that concern one hop, and those that `connection` names.
+fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) -> Hop {
+    let (mut switches, mut hostless) = (false, false);
     if headers.contains_key(header::CONNECTION) {
         let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
         let tokens = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
         for token in tokens.map(str::trim) {
             if token.eq_ignore_ascii_case("upgrade") {
                 switches = version == Version::HTTP_11;
-            } else if let Ok(name) = HeaderName::try_from(token)
-                && name != header::HOST
-                && name != header::CONTENT_LENGTH
-            {
-                headers.remove(name);
+            } else if let Ok(name) = HeaderName::try_from(token) {
+                hostless |= name == header::HOST;
+                // How the body is framed is ours to say and not the client's.
+                if name != header::CONTENT_LENGTH {
+                    headers.remove(name);
+                }
             }
         }
     }
@@ -200,7 +210,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) -> Option<HeaderV
     }
     strip_response(headers);
     headers.remove(header::HOST);
-    upgrade.filter(|upgrade| switches && !upgrade.as_bytes().eq_ignore_ascii_case(b"h2c"))
+    let upgrade = upgrade.filter(|upgrade| switches && !upgrade.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    Hop { upgrade, hostless }
 }
 
 /// The same for a response, where `upgrade` is handled by the caller.
@@ -221,6 +232,5 @@ fn request_id(session: &Session, headers: &mut HeaderMap) {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.strip_prefix(b"application/grpc")
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+')))
 }

@@ -47,7 +47,8 @@ pub(crate) async fn relay(
     if exchange.facts.grpc {
         exchange.facts.grpc_status = grpc_status(&headers);
     }
-    if session.is_ending() && !switch {
+    // A client that asked for another protocol may speak it already.
+    if (session.is_ending() || exchange.upgrade.is_some()) && !switch {
         down.set_last();
     }
     let framing = down.framing(length);
@@ -75,6 +76,11 @@ pub(crate) async fn relay(
         exchange.facts.grpc_status = grpc_status(&trailers).or(exchange.facts.grpc_status);
         exchange.facts.trailers = trailers;
     }
+    if switch && ended.is_ok() && call.upload.is_read() {
+        // Of the two ends of a tunnel the client's came first.
+        exchange.note(Failure::DownstreamReset);
+        exchange.facts.details = Some(Failure::DownstreamReset.row().details.into());
+    }
     match ended {
         Ok(()) => flight.land().finish(),
         Err(_) => flight.land().abort(),
@@ -98,7 +104,7 @@ async fn pump(
             up.note_window();
             match pumped {
                 Poll::Ready(Err(Broken::Source(failure))) => {
-                    return Poll::Ready(Err(Stop::Gone(client_failure(failure))));
+                    return Poll::Ready(Err(Stop::Gone(client_failure(failure, down))));
                 }
                 Poll::Ready(Err(Broken::Sink(_))) => call.upload_broken = true,
                 Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -109,6 +115,7 @@ async fn pump(
             Poll::Ready(Err(Broken::Source(failure))) => {
                 let broken = match failure {
                     Failure::UpstreamCut | Failure::UpstreamProtocol => Failure::UpstreamCut,
+                    Failure::UpstreamRemoteReset | Failure::UpstreamRefused => Failure::UpstreamResetLate,
                     _ => Failure::UpstreamTermination,
                 };
                 return Poll::Ready(Err(Stop::Broken(broken)));
@@ -152,9 +159,13 @@ fn finish_head(
     if let (true, Some(upgrade)) = (switch, upgrade) {
         headers.insert(header::UPGRADE, upgrade);
     }
-    let started = call.complete.map(Instant::into_std).or(exchange.facts.upstream_started);
-    let taken = started.map_or(Duration::ZERO, |at| now.into_std().saturating_duration_since(at));
-    headers.insert(SERVICE_TIME, HeaderValue::from(taken.as_millis() as u64));
+    // An answer to half a request says nothing about how long requests take.
+    if let (Some(complete), false) = (call.complete, switch) {
+        let taken = now.saturating_duration_since(complete);
+        headers.insert(SERVICE_TIME, HeaderValue::from(taken.as_millis() as u64));
+    } else {
+        headers.remove(&SERVICE_TIME);
+    }
     if session.peers.is_some() {
         let (id, metadata) = (headers.remove(&PEER_ID), headers.remove(&PEER));
         let discovers = session.peers.as_ref().is_some_and(|peers| peers.upstream_discovery);

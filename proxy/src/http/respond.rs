@@ -37,7 +37,9 @@ pub(crate) async fn send(
         Down::H1 { conn, .. } => !conn.is_read(),
         Down::H2 { .. } => false,
     };
-    if reply.last || unread || session.is_ending() {
+    // What comes after a request for another protocol is not HTTP.
+    let switches = exchange.upgrade.is_some() || exchange.facts.method == Method::CONNECT;
+    if reply.last || unread || switches || session.is_ending() {
         down.set_last();
     }
     let (status, mut headers, mut body) = shape(exchange, reply);

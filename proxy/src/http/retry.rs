@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::cluster::{Limit, Permit};
 use crate::config::{Cluster, RetryOn, RetryPolicy};
@@ -12,6 +12,7 @@ use crate::fail::Failure;
 
 const RETRY_ON: HeaderName = HeaderName::from_static("x-envoy-retry-on");
 const RETRY_GRPC_ON: HeaderName = HeaderName::from_static("x-envoy-retry-grpc-on");
+const STATUSES: HeaderName = HeaderName::from_static("x-envoy-retriable-status-codes");
 const MAX_RETRIES: HeaderName = HeaderName::from_static("x-envoy-max-retries");
 const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 
@@ -20,6 +21,8 @@ const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 pub(crate) struct Retries {
     policy: Option<Arc<RetryPolicy>>,
     on: RetryOn,
+    /// Statuses that the request itself asks to retry.
+    statuses: Vec<u16>,
     left: u32,
     made: u32,
 }
@@ -48,7 +51,8 @@ impl Retries {
         }
         let asked = headers.remove(&MAX_RETRIES).and_then(|text| text.to_str().ok()?.parse().ok());
         let left = asked.or(policy.map(|policy| policy.retries)).unwrap_or(1);
-        Retries { policy: policy.cloned(), on, left: if on.0 == 0 { 0 } else { left }, made: 0 }
+        let statuses = headers.remove(&STATUSES).map_or(Vec::new(), |list| numbers(&list));
+        Retries { policy: policy.cloned(), on, statuses, left: if on.0 == 0 { 0 } else { left }, made: 0 }
     }
 
     /// Any retry is possible, so the request's body must be kept.
@@ -101,9 +105,13 @@ impl Retries {
             || (code >= 500 && self.on.has(RetryOn::FIVE_XX))
             || ((502..=504).contains(&code) && self.on.has(RetryOn::GATEWAY_ERROR))
             || (code == 409 && self.on.has(RetryOn::RETRIABLE_4XX))
-            || (self.on.has(RetryOn::RETRIABLE_STATUS)
-                && self.policy.as_ref().is_some_and(|policy| policy.statuses.contains(&code)))
+            || (self.on.has(RetryOn::RETRIABLE_STATUS) && self.names_status(code))
             || (self.on.has(RetryOn::ENVOY_RATE_LIMITED) && headers.contains_key(&RATE_LIMITED))
+    }
+
+    fn names_status(&self, code: u16) -> bool {
+        let named = self.policy.as_ref().is_some_and(|policy| policy.statuses.contains(&code));
+        named || self.statuses.contains(&code)
     }
 
     fn wants_failure(&self, failure: Failure, sent: bool) -> bool {
@@ -139,6 +147,12 @@ impl Retries {
         let longest = base.saturating_mul((1u32 << self.made.min(20)) - 1).min(max);
         Duration::from_micros(dice.below(longest.as_micros() as u64 + 1))
     }
+}
+
+/// The numbers of a list; what is none is passed over.
+fn numbers(list: &HeaderValue) -> Vec<u16> {
+    let words = list.to_str().unwrap_or_default().split(',');
+    words.filter_map(|word| word.trim().parse().ok()).collect()
 }
 
 /// `x-envoy-retry-on` and `x-envoy-retry-grpc-on`.

@@ -44,9 +44,17 @@ pub(crate) async fn exchange(session: &Session, down: &mut Down<'_>, arrived: Ar
             respond::send(session, &mut exchange, down, *reply, dog).await;
         }
         Some(Stop::Reply(_)) => down.abort(),
-        Some(Stop::Gone(failure) | Stop::Broken(failure)) => {
+        Some(Stop::Gone(failure)) => {
             exchange.note(failure);
             exchange.facts.details = Some(failure.row().details.into());
+            down.abort();
+        }
+        Some(Stop::Broken(failure)) => {
+            exchange.note(failure);
+            exchange.facts.details = Some(failure.row().details.into());
+            // What was received goes out before the stream is reset: a reset takes back what is only queued.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
             down.abort();
         }
     }

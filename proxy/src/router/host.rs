@@ -38,7 +38,8 @@ pub fn find_host<'a>(table: &'a RouteTable, authority: &str) -> Option<&'a Arc<V
 pub fn host_without_port(authority: &str) -> &str {
     let Some(colon) = authority.rfind(':') else { return authority };
     let (host, port) = authority.split_at(colon);
-    let digits = port.len() > 1 && port.bytes().skip(1).all(|b| b.is_ascii_digit());
+    // RFC 3986: a port may be empty.
+    let digits = port.bytes().skip(1).all(|b| b.is_ascii_digit());
     // A bare IPv6 address has more colons; only the bracketed form can carry a port.
     let plain = !host.contains(':') || host.ends_with(']');
     if digits && plain { host } else { authority }

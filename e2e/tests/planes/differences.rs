@@ -1,0 +1,86 @@
+//! What may differ between the planes: read from `docs/differences.md`, and from nowhere else. A case names the row
+//! that excuses it; a row that excuses nothing fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
+
+/// The document's two tables.
+pub(crate) struct Differences {
+    /// Header, and whether it may be `absent` on one side; else only its value may differ.
+    headers: BTreeMap<String, bool>,
+    /// Name of an answer that differs, with the status of Envoy and of ours.
+    answers: BTreeMap<String, [Option<u16>; 2]>,
+}
+
+/// Both tables.
+pub(crate) static DIFFERENCES: LazyLock<Differences> = LazyLock::new(|| {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Differences::read(&text)
+});
+
+impl Differences {
+    fn read(text: &str) -> Self {
+        let (mut headers, mut answers) = (BTreeMap::new(), BTreeMap::new());
+        for line in text.lines() {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let name = cells.get(1).and_then(|cell| cell.strip_prefix('`')?.strip_suffix('`'));
+            match (name, &cells[..]) {
+                (Some(name), [_, _, what @ ("value" | "absent"), _why, _]) => {
+                    headers.insert(name.to_string(), *what == "absent");
+                }
+                (Some(name), [_, _, _request, envoy, ours, _why, _]) => {
+                    let status = |cell: &str| cell.get(..3)?.parse().ok();
+                    answers.insert(name.to_string(), [status(envoy), status(ours)]);
+                }
+                (Some(name), _) => panic!("differences.md: the row {name} is in no known table: {cells:?}"),
+                (None, _) => {}
+            }
+        }
+        assert!(!headers.is_empty() && !answers.is_empty(), "differences.md has lost its tables");
+        Differences { headers, answers }
+    }
+
+    /// Whether a header's two values need no comparison.
+    pub(crate) fn excuses_header(&self, name: &str, envoy: Option<&str>, ours: Option<&str>) -> bool {
+        match self.headers.get(name) {
+            Some(true) => envoy.is_none() || ours.is_none(),
+            Some(false) => envoy.is_some() && ours.is_some(),
+            None => false,
+        }
+    }
+
+    /// What is wrong with a call that says that it differs: it must, and in the documented way.
+    pub(crate) fn judge(&self, name: &str, statuses: [Option<u16>; 2], found: &[String]) -> Option<String> {
+        let Some(row) = self.answers.get(name) else {
+            return Some(format!("docs/differences.md has no row named {name}"));
+        };
+        if found.is_empty() {
+            return Some(format!("the planes agree: {name} is no difference any more"));
+        }
+        let as_written = row.iter().zip(statuses).all(|(row, status)| row.is_none() || *row == status);
+        (!as_written)
+            .then(|| format!("{name}: the statuses are {statuses:?}, docs/differences.md says {row:?}"))
+    }
+}
+
+/// Each row of the document is used by a case.
+#[test]
+fn every_documented_difference_has_its_case() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planes");
+    let mut text = String::new();
+    for folder in [folder.clone(), folder.join("cases")] {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            text.push_str(&std::fs::read_to_string(entry.path()).unwrap_or_default());
+        }
+    }
+    let used: BTreeSet<&str> = text
+        .split("differs: ")
+        .skip(1)
+        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next())
+        .collect();
+    let unused: Vec<&String> =
+        DIFFERENCES.answers.keys().filter(|name| !used.contains(name.as_str())).collect();
+    assert!(unused.is_empty(), "documented, and excuses nothing: {unused:?}");
+}
