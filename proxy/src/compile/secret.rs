@@ -1,4 +1,7 @@
 //! Secrets over ADS and of bootstrap files: certificates and trust bundles.
+//!
+//! In: a Secret message. Out: key material that was parsed and fits together, or a reject that names the field. Called
+//! by `lower`.
 
 use wire::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 
@@ -22,7 +25,7 @@ pub(super) fn secret(mut one: tls::Secret) -> Lower<SecretPart> {
     harmless!(one; name);
     let secret = match one.r#type.take() {
         Some(tls::secret::Type::TlsCertificate(pair)) => {
-            key_pair(certificate(pair)?).at("tls_certificate")?
+            key_pair(&certificate(pair)?).at("tls_certificate")?
         }
         Some(tls::secret::Type::ValidationContext(context)) => {
             let rules = validation(context).at("validation_context")?;
@@ -51,14 +54,14 @@ pub(super) fn secret(mut one: tls::Secret) -> Lower<SecretPart> {
     Ok(SecretPart { secret })
 }
 
-fn key_pair(source: SecretSource) -> Lower<Secret> {
-    match source {
-        SecretSource::Inline { chain, key } => Secret::key_pair(&chain, &key).map_err(Refusal::new),
-        SecretSource::Files { chain, key } => {
-            let read =
-                |path: &str| std::fs::read(path).map_err(|error| Refusal::new(format!("{path}: {error}")));
-            Secret::key_pair(&read(&chain)?, &read(&key)?).map_err(Refusal::new)
-        }
-        _ => Err(Refusal::new("a certificate must be inline or in files")),
+/// Inline, or in files that are read here and now.
+fn key_pair(source: &SecretSource) -> Lower<Secret> {
+    if !matches!(source, SecretSource::Inline { .. } | SecretSource::Files { .. }) {
+        return Err(Refusal::new("a certificate must be inline or in files"));
+    }
+    let secret = Secret::load(source).map_err(Refusal::new)?;
+    match secret.certificate {
+        Some(_) => Ok(secret),
+        None => Err(Refusal::new("a certificate needs its private key")),
     }
 }

@@ -4,12 +4,15 @@
 //! stream and [`crate::observe::TlsFacts`], or an error that says what was wrong with the other side. Called by
 //! `listen` ([`accept`]) and `upstream` ([`connect`]). Nothing outside names a rustls configuration.
 
+mod cache;
 mod client;
 mod facts;
+mod own;
 mod provider;
 mod secrets;
 mod server;
 mod settings;
+mod trust;
 mod verify;
 
 #[cfg(test)]

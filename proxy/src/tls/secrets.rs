@@ -117,6 +117,22 @@ impl Secret {
         Ok(Secret { roots, pem: bundle.to_vec(), updated: Some(SystemTime::now()), ..Secret::default() })
     }
 
+    /// What an inline source holds, or the files that a source names.
+    pub fn load(source: &SecretSource) -> Result<Self, String> {
+        match source {
+            SecretSource::Inline { chain, key } if key.is_empty() => Secret::trust(chain),
+            SecretSource::Inline { chain, key } => Secret::key_pair(chain, key),
+            other => {
+                let (chain, key) = files_of(other).ok_or("neither inline nor in files")?;
+                let read = |path: &str| std::fs::read(path).map_err(|e| format!("{path}: {e}"));
+                match key.as_str() {
+                    "" => Secret::trust(&read(&chain)?),
+                    key => Secret::key_pair(&read(&chain)?, &read(key)?),
+                }
+            }
+        }
+    }
+
     /// The same with a version for dumps.
     pub fn versioned(mut self, version: &str) -> Self {
         self.version = version.into();
@@ -187,14 +203,13 @@ impl Secrets {
         if let Some(entry) = self.inner.table.read().get(source) {
             return Ok(entry.secret.clone());
         }
-        let (secret, modified) = match source {
-            SecretSource::Inline { chain, key } => (parse(chain, key), Vec::new()),
-            other => match files_of(other) {
-                Some((chain, key)) => (read_files(&chain, &key), modified_of(other)),
-                None => return Err(SecretError::Missing(name_of(source))),
-            },
-        };
-        let secret = secret.map_err(|reason| SecretError::Broken { name: name_of(source), reason })?;
+        let name = || name_of(source);
+        if !matches!(source, SecretSource::Inline { .. }) && files_of(source).is_none() {
+            return Err(SecretError::Missing(name()));
+        }
+        // Before the content: a file that changes in between is read once more, and never missed.
+        let modified = modified_of(source);
+        let secret = Secret::load(source).map_err(|reason| SecretError::Broken { name: name(), reason })?;
         let secret = Arc::new(secret);
         self.inner.table.write().insert(source.clone(), Entry { secret: secret.clone(), modified });
         Ok(secret)
@@ -221,16 +236,19 @@ impl Secrets {
             table.iter().filter(changed).map(|(s, _)| s.clone()).collect()
         };
         for source in stale {
-            let Some((chain, key)) = files_of(&source) else { continue };
             let modified = modified_of(&source);
-            match read_files(&chain, &key) {
+            match Secret::load(&source) {
                 Ok(secret) => {
                     let entry = Entry { secret: Arc::new(secret), modified };
                     self.inner.table.write().insert(source, entry);
                     self.inner.version.fetch_add(1, Ordering::AcqRel);
                 }
                 Err(reason) => {
-                    tracing::warn!(file = chain, reason, "certificate file kept its last good content")
+                    tracing::warn!(
+                        file = &*name_of(&source),
+                        reason,
+                        "certificate file kept its last good content"
+                    )
                 }
             }
         }
@@ -272,18 +290,6 @@ fn files_of(source: &SecretSource) -> Option<(String, String)> {
 fn modified_of(source: &SecretSource) -> Vec<Option<SystemTime>> {
     let Some((chain, key)) = files_of(source) else { return Vec::new() };
     [chain, key].iter().map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok()).collect()
-}
-
-fn read_files(chain: &str, key: &str) -> Result<Secret, String> {
-    let read = |path: &str| std::fs::read(path).map_err(|e| format!("{path}: {e}"));
-    match key {
-        "" => Secret::trust(&read(chain)?),
-        key => Secret::key_pair(&read(chain)?, &read(key)?),
-    }
-}
-
-fn parse(chain: &[u8], key: &[u8]) -> Result<Secret, String> {
-    if key.is_empty() { Secret::trust(chain) } else { Secret::key_pair(chain, key) }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

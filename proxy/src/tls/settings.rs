@@ -60,7 +60,6 @@ pub struct Validation {
     pub sans: Vec<SanMatch>,
     /// `trust_chain_verification: ACCEPT_UNTRUSTED`
     pub accept_untrusted: bool,
-    pub crl: Option<Arc<[u8]>>,
     /// SHA-256 of the leaf's public key (`verify_certificate_spki`); any of these and of `hashes` will do.
     pub spki: Vec<[u8; 32]>,
     /// SHA-256 of the leaf (`verify_certificate_hash`).
