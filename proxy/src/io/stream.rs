@@ -99,57 +99,65 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Raw {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Raw::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Raw::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
-            Raw::Memory(memory) => Pin::new(memory).poll_read(cx, buf),
+/// Reads and writes through whichever variant it is.
+macro_rules! pass_through {
+    ($name:ident { $($variant:ident),+ }) => {
+        impl AsyncRead for $name {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $($name::$variant(inner) => Pin::new(inner).poll_read(cx, buf),)+
+                }
+            }
         }
-    }
+
+        impl AsyncWrite for $name {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() {
+                    $($name::$variant(inner) => Pin::new(inner).poll_write(cx, buf),)+
+                }
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() {
+                    $($name::$variant(inner) => Pin::new(inner).poll_write_vectored(cx, bufs),)+
+                }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self {
+                    $($name::$variant(inner) => inner.is_write_vectored(),)+
+                }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $($name::$variant(inner) => Pin::new(inner).poll_flush(cx),)+
+                }
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $($name::$variant(inner) => Pin::new(inner).poll_shutdown(cx),)+
+                }
+            }
+        }
+    };
 }
 
-impl AsyncWrite for Raw {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Raw::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Raw::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
-            Raw::Memory(memory) => Pin::new(memory).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Raw::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Raw::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
-            Raw::Memory(memory) => Pin::new(memory).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        !matches!(self, Raw::Memory(_))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Raw::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Raw::Unix(unix) => Pin::new(unix).poll_flush(cx),
-            Raw::Memory(memory) => Pin::new(memory).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Raw::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Raw::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
-            Raw::Memory(memory) => Pin::new(memory).poll_shutdown(cx),
-        }
-    }
-}
+pass_through!(Raw { Tcp, Unix, Memory });
+pass_through!(Stream { Plain, Server, Client });
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -209,62 +217,6 @@ impl AsyncWrite for Wire {
             Base::Direct(raw) => Pin::new(raw).poll_shutdown(cx),
             Base::Gathered(gathered) => gathered.poll_shutdown(cx),
             Base::Moving => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buf),
-            Stream::Server(tls) => Pin::new(tls).poll_read(cx, buf),
-            Stream::Client(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(wire) => Pin::new(wire).poll_write(cx, buf),
-            Stream::Server(tls) => Pin::new(tls).poll_write(cx, buf),
-            Stream::Client(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, bufs),
-            Stream::Server(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
-            Stream::Client(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(wire) => wire.is_write_vectored(),
-            Stream::Server(tls) => tls.is_write_vectored(),
-            Stream::Client(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
-            Stream::Server(tls) => Pin::new(tls).poll_flush(cx),
-            Stream::Client(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
-            Stream::Server(tls) => Pin::new(tls).poll_shutdown(cx),
-            Stream::Client(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }
