@@ -177,7 +177,6 @@ fn the_client_keeps_the_last_good_version_of_what_it_refused() {
         resources: set(Kind::Cluster, items),
         removed: Vec::new(),
         nonce: "n".into(),
-        version: "".into(),
     };
     let accepted = client.received(response(&[("a", "1"), ("b", "1")]));
     client.ack(&accepted);

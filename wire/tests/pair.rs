@@ -108,170 +108,120 @@ fn assert_converged(kind: Kind, held: &BTreeMap<Arc<str>, u64>, wanted: &BTreeMa
     }
 }
 
-// ---- delta
+/// What both protocols have, so that one pair of machines can be driven by the same steps.
+trait Protocol {
+    type Client;
+    type Server;
+    type Request: Clone;
+    type Response;
+    /// Whether it can say that a named resource is gone.
+    const TELLS_REMOVALS: bool;
 
-struct Delta {
-    world: World,
-    server: delta::Server,
-    client: delta::Client,
-    up: VecDeque<delta::Request>,
-    down: VecDeque<delta::Response>,
-    unanswered: BTreeSet<Kind>,
-    sent: usize,
+    /// A client that is interested in everything but named kinds.
+    fn client() -> Self::Client;
+    fn server() -> Self::Server;
+    fn connection(client: &mut Self::Client, open: bool);
+    fn subscribe(client: &mut Self::Client, kind: Kind, name: Arc<str>);
+    fn unsubscribe(client: &mut Self::Client, kind: Kind, name: Arc<str>);
+    fn requests(client: &mut Self::Client) -> Vec<Self::Request>;
+    fn offer(server: &mut Self::Server, kind: Kind, set: &[Arc<Resource>]);
+    fn received(server: &mut Self::Server, request: &Self::Request) -> Vec<Report>;
+    fn responses(server: &mut Self::Server) -> Vec<Self::Response>;
+    fn is_idle(server: &Self::Server) -> bool;
+    /// Kind and number of changes.
+    fn about(response: &Self::Response) -> (Kind, usize);
+    /// The client takes a response and refuses the bad versions in it.
+    fn apply(client: &mut Self::Client, response: Self::Response);
+    fn held(client: &Self::Client, kind: Kind) -> BTreeMap<Arc<str>, u64>;
 }
 
-impl Delta {
-    fn new() -> Self {
-        let mut client = delta::Client::new();
-        client.subscribe_all(Kind::Cluster);
-        client.subscribe_all(Kind::Listener);
-        client.follow(Kind::VirtualHost);
-        let mut pair = Delta {
-            world: World::default(),
-            server: delta::Server::new(),
-            client,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            unanswered: BTreeSet::new(),
-            sent: 0,
-        };
-        pair.reconnect();
-        pair
-    }
+macro_rules! protocol {
+    ($protocol:ident, $tells_removals:literal, $follow:expr, $changes:expr) => {
+        impl Protocol for $protocol::Server {
+            type Client = $protocol::Client;
+            type Server = $protocol::Server;
+            type Request = $protocol::Request;
+            type Response = $protocol::Response;
+            const TELLS_REMOVALS: bool = $tells_removals;
 
-    fn reconnect(&mut self) {
-        self.client.disconnected();
-        self.server = delta::Server::new();
-        self.up.clear();
-        self.down.clear();
-        self.unanswered.clear();
-        self.offer();
-        self.client.connected();
-        self.pump();
-    }
-
-    fn offer(&mut self) {
-        for kind in KINDS {
-            self.server.offer(kind, &self.world.set(kind));
-        }
-    }
-
-    fn pump(&mut self) {
-        for request in self.client.drain() {
-            self.up.push_back(request);
-        }
-        for response in self.server.drain() {
-            assert!(self.unanswered.insert(response.kind), "two {} responses in flight", response.kind);
-            self.sent += response.resources.len() + response.removed.len();
-            self.down.push_back(response);
-        }
-    }
-
-    fn deliver_up(&mut self, keep: bool) -> bool {
-        let queue = &mut self.up;
-        let Some(request) = (if keep { queue.front().cloned() } else { queue.pop_front() }) else {
-            return false;
-        };
-        for report in self.server.received(&request) {
-            match report {
-                Report::Ack { kind, .. } | Report::Nack { kind, .. } => {
-                    assert!(self.unanswered.remove(&kind))
+            fn client() -> Self::Client {
+                let mut client = $protocol::Client::new();
+                client.subscribe_all(Kind::Cluster);
+                client.subscribe_all(Kind::Listener);
+                $follow(&mut client);
+                client
+            }
+            fn server() -> Self::Server {
+                $protocol::Server::new()
+            }
+            fn connection(client: &mut Self::Client, open: bool) {
+                if open { client.connected() } else { client.disconnected() }
+            }
+            fn subscribe(client: &mut Self::Client, kind: Kind, name: Arc<str>) {
+                client.subscribe(kind, [name]);
+            }
+            fn unsubscribe(client: &mut Self::Client, kind: Kind, name: Arc<str>) {
+                client.unsubscribe(kind, [name]);
+            }
+            fn requests(client: &mut Self::Client) -> Vec<Self::Request> {
+                client.drain()
+            }
+            fn offer(server: &mut Self::Server, kind: Kind, set: &[Arc<Resource>]) {
+                server.offer(kind, set);
+            }
+            fn received(server: &mut Self::Server, request: &Self::Request) -> Vec<Report> {
+                server.received(request)
+            }
+            fn responses(server: &mut Self::Server) -> Vec<Self::Response> {
+                server.drain()
+            }
+            fn is_idle(server: &Self::Server) -> bool {
+                server.is_idle()
+            }
+            fn about(response: &Self::Response) -> (Kind, usize) {
+                (response.kind, $changes(response))
+            }
+            fn apply(client: &mut Self::Client, response: Self::Response) {
+                let accepted = client.received(response);
+                match rejects(&accepted.resources) {
+                    none if none.is_empty() => client.ack(&accepted),
+                    some => client.nack(&accepted, &some),
                 }
-                Report::Asked { .. } | Report::Stale { .. } => {}
+            }
+            fn held(client: &Self::Client, kind: Kind) -> BTreeMap<Arc<str>, u64> {
+                client.held(kind).map(|(name, version)| (name.clone(), number(version))).collect()
             }
         }
-        self.pump();
-        true
-    }
-
-    fn deliver_down(&mut self) -> bool {
-        let Some(response) = self.down.pop_front() else { return false };
-        let kind = response.kind;
-        let before: BTreeMap<Arc<str>, u64> = self.held(kind);
-        let accepted = self.client.received(response);
-        match rejects(&accepted.resources) {
-            none if none.is_empty() => self.client.ack(&accepted),
-            some => self.client.nack(&accepted, &some),
-        }
-        for (name, version) in self.held(kind) {
-            assert!(before.get(&name).is_none_or(|old| *old <= version), "{kind} {name} went back");
-        }
-        self.pump();
-        true
-    }
-
-    fn held(&self, kind: Kind) -> BTreeMap<Arc<str>, u64> {
-        self.client.held(kind).map(|(name, version)| (name.clone(), number(version))).collect()
-    }
-
-    fn step(&mut self, step: &Step) {
-        match *step {
-            Step::Put(kind, at) => self.world.put(KINDS[kind], name(KINDS[kind], at)),
-            Step::Delete(kind, at) => {
-                self.world.target.entry(KINDS[kind]).or_default().remove(&name(KINDS[kind], at));
-            }
-            Step::Flush => self.offer(),
-            Step::ToServer => drop(self.deliver_up(false)),
-            Step::Duplicate => drop(self.deliver_up(true)),
-            Step::ToClient => drop(self.deliver_down()),
-            Step::Subscribe(kind, at) => self.client.subscribe(NAMED[kind], [name(NAMED[kind], at)]),
-            Step::Unsubscribe(kind, at) => self.client.unsubscribe(NAMED[kind], [name(NAMED[kind], at)]),
-            Step::Reconnect => self.reconnect(),
-        }
-        self.pump();
-    }
-
-    fn settle(&mut self) {
-        self.offer();
-        self.pump();
-        while self.deliver_down() || self.deliver_up(false) {}
-        assert!(self.server.is_idle());
-    }
-
-    fn assert_converged(&self) {
-        let routes: BTreeSet<Arc<str>> = self.client.names(Kind::Route).cloned().collect();
-        for kind in KINDS {
-            let names: BTreeSet<Arc<str>> = self.client.names(kind).cloned().collect();
-            let existing = self.world.target.get(&Kind::Route);
-            let wanted =
-                self.world.target.get(&kind).cloned().unwrap_or_default().into_iter().filter(|(name, _)| {
-                    match kind {
-                        Kind::Cluster | Kind::Listener => true,
-                        Kind::VirtualHost => {
-                            let parent = kind.parent_of(name).unwrap();
-                            routes.contains(parent)
-                                && existing.is_some_and(|routes| routes.contains_key(parent))
-                        }
-                        _ => names.contains(name),
-                    }
-                });
-            assert_converged(kind, &self.held(kind), &wanted.collect());
-        }
-    }
+    };
 }
 
-// ---- state of the world
+protocol!(
+    delta,
+    true,
+    |client: &mut delta::Client| client.follow(Kind::VirtualHost),
+    |response: &delta::Response| { response.resources.len() + response.removed.len() }
+);
+protocol!(sotw, false, |_: &mut sotw::Client| {}, |response: &sotw::Response| response.resources.len());
 
-struct Sotw {
+/// A client and a server, and what is on its way between them.
+struct Pair<P: Protocol> {
     world: World,
-    server: sotw::Server,
-    client: sotw::Client,
-    up: VecDeque<sotw::Request>,
-    down: VecDeque<sotw::Response>,
+    server: P::Server,
+    client: P::Client,
+    up: VecDeque<P::Request>,
+    down: VecDeque<P::Response>,
     unanswered: BTreeSet<Kind>,
+    /// What the client has asked for by name.
     names: BTreeMap<Kind, BTreeSet<Arc<str>>>,
     sent: usize,
 }
 
-impl Sotw {
+impl<P: Protocol> Pair<P> {
     fn new() -> Self {
-        let mut client = sotw::Client::new();
-        client.subscribe_all(Kind::Cluster);
-        client.subscribe_all(Kind::Listener);
-        let mut pair = Sotw {
+        let mut pair = Pair {
             world: World::default(),
-            server: sotw::Server::new(),
-            client,
+            server: P::server(),
+            client: P::client(),
             up: VecDeque::new(),
             down: VecDeque::new(),
             unanswered: BTreeSet::new(),
@@ -282,45 +232,41 @@ impl Sotw {
         pair
     }
 
+    /// The stream is lost with everything on it; the client opens another.
     fn reconnect(&mut self) {
-        self.client.disconnected();
-        self.server = sotw::Server::new();
+        P::connection(&mut self.client, false);
+        self.server = P::server();
         self.up.clear();
         self.down.clear();
         self.unanswered.clear();
         self.offer();
-        self.client.connected();
+        P::connection(&mut self.client, true);
         self.pump();
     }
 
     fn offer(&mut self) {
         for kind in KINDS {
-            self.server.offer(kind, &self.world.set(kind));
+            P::offer(&mut self.server, kind, &self.world.set(kind));
         }
     }
 
     fn pump(&mut self) {
-        for request in self.client.drain() {
-            self.up.push_back(request);
-        }
-        for response in self.server.drain() {
-            assert!(self.unanswered.insert(response.kind), "two {} responses in flight", response.kind);
-            self.sent += response.resources.len();
+        self.up.extend(P::requests(&mut self.client));
+        for response in P::responses(&mut self.server) {
+            let (kind, changes) = P::about(&response);
+            assert!(self.unanswered.insert(kind), "two {kind} responses in flight");
+            self.sent += changes;
             self.down.push_back(response);
         }
     }
 
+    /// The server gets the next request, and gets it again later if it is kept.
     fn deliver_up(&mut self, keep: bool) -> bool {
-        let queue = &mut self.up;
-        let Some(request) = (if keep { queue.front().cloned() } else { queue.pop_front() }) else {
-            return false;
-        };
-        for report in self.server.received(&request) {
-            match report {
-                Report::Ack { kind, .. } | Report::Nack { kind, .. } => {
-                    assert!(self.unanswered.remove(&kind))
-                }
-                Report::Asked { .. } | Report::Stale { .. } => {}
+        let next = if keep { self.up.front().cloned() } else { self.up.pop_front() };
+        let Some(request) = next else { return false };
+        for report in P::received(&mut self.server, &request) {
+            if let Report::Ack { kind, .. } | Report::Nack { kind, .. } = report {
+                assert!(self.unanswered.remove(&kind), "{kind} was answered and not asked");
             }
         }
         self.pump();
@@ -329,10 +275,11 @@ impl Sotw {
 
     fn deliver_down(&mut self) -> bool {
         let Some(response) = self.down.pop_front() else { return false };
-        let accepted = self.client.received(response);
-        match rejects(&accepted.resources) {
-            none if none.is_empty() => self.client.ack(&accepted),
-            some => self.client.nack(&accepted, &some),
+        let (kind, _) = P::about(&response);
+        let before = P::held(&self.client, kind);
+        P::apply(&mut self.client, response);
+        for (name, version) in P::held(&self.client, kind) {
+            assert!(before.get(&name).is_none_or(|old| *old <= version), "{kind} {name} went back");
         }
         self.pump();
         true
@@ -351,37 +298,65 @@ impl Sotw {
             Step::Subscribe(kind, at) => {
                 let (kind, name) = (NAMED[kind], name(NAMED[kind], at));
                 self.names.entry(kind).or_default().insert(name.clone());
-                self.client.subscribe(kind, [name]);
+                P::subscribe(&mut self.client, kind, name);
             }
             Step::Unsubscribe(kind, at) => {
                 let (kind, name) = (NAMED[kind], name(NAMED[kind], at));
                 self.names.entry(kind).or_default().remove(&name);
-                self.client.unsubscribe(kind, [name]);
+                P::unsubscribe(&mut self.client, kind, name);
             }
             Step::Reconnect => self.reconnect(),
         }
         self.pump();
     }
 
+    /// Delivers until nothing is on its way.
     fn settle(&mut self) {
         self.offer();
         self.pump();
         while self.deliver_down() || self.deliver_up(false) {}
-        assert!(self.server.is_idle());
+        assert!(P::is_idle(&self.server));
+    }
+
+    /// What the client should have of a kind.
+    fn wanted(&self, kind: Kind) -> BTreeMap<Arc<str>, u64> {
+        let asked = |kind: Kind, name: &str| self.names.get(&kind).is_some_and(|names| names.contains(name));
+        let exists = |kind: Kind, name: &str| {
+            self.world.target.get(&kind).is_some_and(|target| target.contains_key(name))
+        };
+        let target = self.world.target.get(&kind).cloned().unwrap_or_default();
+        let wants = |name: &str| match kind {
+            Kind::VirtualHost => {
+                let parent = kind.parent_of(name).unwrap();
+                asked(Kind::Route, parent) && exists(Kind::Route, parent)
+            }
+            _ => kind.is_whole_set() || asked(kind, name),
+        };
+        target.into_iter().filter(|(name, _)| wants(name)).collect()
     }
 
     fn assert_converged(&self) {
-        for kind in [Kind::Cluster, Kind::Listener, Kind::Endpoints, Kind::Route] {
-            let names = self.names.get(&kind).cloned().unwrap_or_default();
-            let target = self.world.target.get(&kind).cloned().unwrap_or_default();
-            let held: BTreeMap<Arc<str>, u64> =
-                self.client.held(kind).map(|(name, version)| (name.clone(), number(version))).collect();
-            let wanted: BTreeMap<Arc<str>, u64> =
-                target.into_iter().filter(|(name, _)| kind.is_whole_set() || names.contains(name)).collect();
-            // This protocol cannot say that a named resource is gone.
-            let held = held.into_iter().filter(|(name, _)| kind.is_whole_set() || wanted.contains_key(name));
-            assert_converged(kind, &held.collect(), &wanted);
+        for kind in KINDS.into_iter().filter(|kind| P::TELLS_REMOVALS || *kind != Kind::VirtualHost) {
+            let wanted = self.wanted(kind);
+            let mut held = P::held(&self.client, kind);
+            if !P::TELLS_REMOVALS && !kind.is_whole_set() {
+                held.retain(|name, _| wanted.contains_key(name));
+            }
+            assert_converged(kind, &held, &wanted);
         }
+    }
+
+    /// Some version of the world is one that the client refuses.
+    fn has_refused(&self) -> bool {
+        self.world.target.values().flat_map(|set| set.values()).any(|version| is_bad(*version))
+    }
+
+    /// Whether the client names something that does not exist: the answer to that is no resource, but it is one.
+    fn names_nothing(&self) -> bool {
+        self.names.iter().any(|(kind, names)| {
+            let target = self.world.target.get(kind);
+            names.iter().any(|name| target.is_none_or(|target| !target.contains_key(name)))
+        })
     }
 }
 
@@ -390,7 +365,7 @@ proptest! {
 
     #[test]
     fn delta_converges_and_a_returning_client_is_sent_nothing(steps in steps()) {
-        let mut pair = Delta::new();
+        let mut pair = Pair::<delta::Server>::new();
         for step in &steps {
             pair.step(step);
         }
@@ -399,22 +374,20 @@ proptest! {
         pair.sent = 0;
         pair.settle();
         prop_assert_eq!(pair.sent, 0);
-        let refused = pair.world.target.values().flat_map(|set| set.values()).any(|version| is_bad(*version));
         pair.reconnect();
         pair.settle();
         pair.assert_converged();
-        prop_assert!(refused || pair.sent == 0 || missing(&pair), "{} resources for a client that has them", pair.sent);
+        prop_assert!(pair.has_refused() || pair.sent == 0 || pair.names_nothing(), "{} resources for a client that has them", pair.sent);
     }
 
     #[test]
     fn state_of_the_world_converges_and_a_returning_client_is_sent_nothing(steps in steps()) {
-        let mut pair = Sotw::new();
+        let mut pair = Pair::<sotw::Server>::new();
         for step in &steps {
             pair.step(step);
         }
         pair.settle();
         pair.assert_converged();
-        let refused = pair.world.target.values().flat_map(|set| set.values()).any(|version| is_bad(*version));
         // The first return may bring resources: the version in force is older than the client's last choice of names.
         pair.reconnect();
         pair.settle();
@@ -422,7 +395,7 @@ proptest! {
         pair.sent = 0;
         pair.reconnect();
         pair.settle();
-        prop_assert!(refused || pair.sent == 0, "{} resources for a client that has them", pair.sent);
+        prop_assert!(pair.has_refused() || pair.sent == 0, "{} resources for a client that has them", pair.sent);
     }
 
     /// Snapshots in which every route's cluster exists, delivered in order, answers as late as can be.
@@ -474,12 +447,4 @@ proptest! {
         prop_assert_eq!(held, routes.iter().map(|(r, c)| (format!("r{r}"), format!("c{c}"))).collect());
         prop_assert_eq!(client.held(Kind::Cluster).count(), routes.values().collect::<BTreeSet<_>>().len());
     }
-}
-
-/// Whether the client names something that does not exist: the answer to that is no resource, but it is one.
-fn missing(pair: &Delta) -> bool {
-    NAMED.into_iter().any(|kind| {
-        let target = pair.world.target.get(&kind);
-        pair.client.names(kind).any(|name| target.is_none_or(|target| !target.contains_key(name)))
-    })
 }

@@ -5,9 +5,9 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wire::peer::{ALPN, FRAME_HEADER, MAGIC, MAX_FRAME};
+use wire::peer::{ALPN, FRAME_HEADER, MAGIC, Peer as Metadata};
 
 use crate::io::Stream;
 use crate::observe::{Peer, TlsFacts};
@@ -53,12 +53,11 @@ fn body_of(read: &[u8]) -> Found {
     if read[..n] != magic[..n] {
         return Found::NoFrame;
     }
-    let Some(mut length) = read.get(magic.len()..FRAME_HEADER) else { return Found::More };
-    let size = length.get_u32() as usize;
-    match read.len() >= FRAME_HEADER + size {
-        _ if size > MAX_FRAME => Found::NoFrame,
-        true => Found::Frame(size),
-        false => Found::More,
+    let Some(header) = read.first_chunk::<FRAME_HEADER>() else { return Found::More };
+    match Metadata::frame_length(*header) {
+        Ok(size) if read.len() >= FRAME_HEADER + size => Found::Frame(size),
+        Ok(_) => Found::More,
+        Err(_) => Found::NoFrame,
     }
 }
 

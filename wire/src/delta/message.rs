@@ -45,6 +45,4 @@ pub struct Response {
     pub removed: Vec<Arc<str>>,
     /// To be repeated in the answer.
     pub nonce: Arc<str>,
-    /// For humans: the version of the whole.
-    pub version: Arc<str>,
 }

@@ -12,7 +12,9 @@ mod client;
 mod message;
 mod server;
 pub(crate) mod state;
+pub(crate) mod stream;
 
 pub use client::{Accepted, Client};
 pub use message::{Failure, Request, Response};
-pub use server::{Report, Server, Sync};
+pub use server::Server;
+pub use stream::{Report, Sync};

@@ -7,75 +7,17 @@
 
 use std::sync::Arc;
 
-use super::message::{Failure, Request, Response};
-use super::state::{Half, Lane};
+use super::message::{Request, Response};
+use super::state::Half;
+use super::stream::{Report, Stream, Sync};
 use crate::kind::Kind;
-
-/// Something that a request said, for status and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// First request of this kind on this stream.
-    Asked {
-        /// The kind.
-        kind: Kind,
-        /// How many resources the client says it holds.
-        held: usize,
-    },
-    /// The client applied the response.
-    Ack {
-        /// The kind.
-        kind: Kind,
-        /// Of the response.
-        nonce: Arc<str>,
-    },
-    /// The client refused the response, or parts of it, and keeps what it had.
-    Nack {
-        /// The kind.
-        kind: Kind,
-        /// Of the response.
-        nonce: Arc<str>,
-        /// In the client's words.
-        error: Failure,
-    },
-    /// An answer to a response that is not the last one: ignored.
-    Stale {
-        /// The kind.
-        kind: Kind,
-    },
-}
-
-/// How far a client is with one kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sync {
-    /// It has not asked.
-    NotAsked,
-    /// Nothing has been sent, since there was nothing to send.
-    NotSent,
-    /// It has confirmed the last response.
-    Synced,
-    /// It has not answered yet.
-    Pending,
-    /// It has refused the last response.
-    Refused(String),
-}
-
-#[derive(Debug)]
-struct Stream {
-    lane: Lane,
-    /// The response that is not answered yet.
-    in_flight: Option<Arc<str>>,
-    /// The client waits for a response even if there is nothing to say.
-    owed: bool,
-    sent: bool,
-    refused: Option<String>,
-}
+use crate::resource::Resource;
 
 /// One client's session.
 #[derive(Debug)]
 pub struct Server {
     streams: [Stream; Kind::ALL.len()],
     responses: u64,
-    version: Arc<str>,
 }
 
 impl Default for Server {
@@ -87,24 +29,17 @@ impl Default for Server {
 impl Server {
     /// A stream that has just been opened. A stream that is lost takes its machine with it.
     pub fn new() -> Self {
-        let stream =
-            |kind| Stream { lane: Lane::new(kind), in_flight: None, owed: false, sent: false, refused: None };
-        Server { streams: Kind::ALL.map(stream), responses: 0, version: "".into() }
-    }
-
-    /// Version of the whole, shown to humans in every response from now on.
-    pub fn set_version(&mut self, version: impl Into<Arc<str>>) {
-        self.version = version.into();
+        Server { streams: Kind::ALL.map(Stream::new), responses: 0 }
     }
 
     /// The complete set of a kind that this client may see; what it gets follows from its subscription. A kind is
     /// not answered before it was offered, so offer every kind, if only empty.
-    pub fn offer(&mut self, kind: Kind, set: &[Arc<crate::Resource>]) {
+    pub fn offer(&mut self, kind: Kind, set: &[Arc<Resource>]) {
         self.stream(kind).lane.offer(set);
     }
 
     /// As [`Server::offer`] for a change whose difference is known: costs the change, not the set.
-    pub fn change(&mut self, kind: Kind, updated: &[Arc<crate::Resource>], removed: &[Arc<str>]) {
+    pub fn change(&mut self, kind: Kind, updated: &[Arc<Resource>], removed: &[Arc<str>]) {
         self.stream(kind).lane.change(updated, removed);
     }
 
@@ -116,7 +51,7 @@ impl Server {
         let stream = self.stream(kind);
         if stream.lane.subscribed {
             if !request.nonce.is_empty() {
-                reports.push(stream.answered(kind, request));
+                reports.push(stream.answered(kind, &request.nonce, request.error.as_ref()));
             }
             stream.lane.subscribe(&request.subscribe);
             stream.lane.unsubscribe(&request.unsubscribe);
@@ -167,29 +102,17 @@ impl Server {
 
     /// Whether nothing is unsent or unanswered.
     pub fn is_idle(&self) -> bool {
-        self.streams.iter().all(|stream| stream.in_flight.is_none() && !stream.lane.is_due())
+        self.streams.iter().all(Stream::is_idle)
     }
 
     /// How far the client is with this kind.
     pub fn sync(&self, kind: Kind) -> Sync {
-        let stream = &self.streams[kind.index()];
-        match (&stream.in_flight, &stream.refused) {
-            _ if !stream.lane.subscribed => Sync::NotAsked,
-            (Some(_), _) => Sync::Pending,
-            (None, Some(why)) => Sync::Refused(why.clone()),
-            (None, None) if stream.sent => Sync::Synced,
-            // It came back with everything: in sync without a word.
-            (None, None) if stream.lane.held().next().is_some() => Sync::Synced,
-            (None, None) => Sync::NotSent,
-        }
+        self.streams[kind.index()].sync()
     }
 
     /// Names that the client asked for; empty and `true` if it asked for everything.
     pub fn subscription(&self, kind: Kind) -> (Vec<Arc<str>>, bool) {
-        let lane = &self.streams[kind.index()].lane;
-        let mut names: Vec<Arc<str>> = lane.names.iter().cloned().collect();
-        names.sort();
-        (names, lane.wildcard)
+        self.streams[kind.index()].subscription()
     }
 
     fn stream(&mut self, kind: Kind) -> &mut Stream {
@@ -202,7 +125,7 @@ impl Server {
     fn must_wait(&self, kind: Kind) -> bool {
         let waiting = |kind: Kind| {
             let stream = &self.streams[kind.index()];
-            stream.in_flight.is_some() && stream.lane.has_resources()
+            stream.is_in_flight() && stream.lane.has_resources()
         };
         match kind {
             Kind::Listener | Kind::Route => waiting(Kind::Cluster),
@@ -213,9 +136,8 @@ impl Server {
 
     fn respond(&mut self, kind: Kind, half: Half, out: &mut Vec<Response>) {
         let number = self.responses + 1;
-        let version = self.version.clone();
         let stream = self.stream(kind);
-        if stream.in_flight.is_some() || !stream.lane.is_ready() {
+        if stream.is_in_flight() || !stream.lane.is_ready() {
             return;
         }
         let batch = stream.lane.take(half);
@@ -226,11 +148,7 @@ impl Server {
                 return;
             }
         }
-        let nonce: Arc<str> = format!("{}-{number}", kind.short()).into();
-        stream.in_flight = Some(nonce.clone());
-        stream.owed = false;
-        stream.sent = true;
-        stream.refused = None;
+        let nonce = stream.issue(kind, number);
         self.responses = number;
         if let Some(child) = kind.child() {
             let lane = &mut self.stream(child).lane;
@@ -243,25 +161,7 @@ impl Server {
             let changed = batch.resources.iter().map(|resource| &resource.name);
             self.stream(Kind::Endpoints).lane.again(changed);
         }
-        out.push(Response { kind, resources: batch.resources, removed: batch.removed, nonce, version });
-    }
-}
-
-impl Stream {
-    fn answered(&mut self, kind: Kind, request: &Request) -> Report {
-        if self.in_flight.as_ref() != Some(&request.nonce) {
-            return Report::Stale { kind };
-        }
-        self.in_flight = None;
-        let nonce = request.nonce.clone();
-        match &request.error {
-            None => Report::Ack { kind, nonce },
-            Some(error) => {
-                // Not sent again: it would be refused again. The next version will be tried.
-                self.refused = Some(error.message.clone());
-                Report::Nack { kind, nonce, error: error.clone() }
-            }
-        }
+        out.push(Response { kind, resources: batch.resources, removed: batch.removed, nonce });
     }
 }
 

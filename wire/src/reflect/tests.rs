@@ -1,3 +1,5 @@
+//! Messages to JSON and back, and what is said of a field that is wrong.
+
 use prost::Message;
 use serde_json::json;
 

@@ -89,7 +89,6 @@ fn any_len(resource: &Resource) -> usize {
 /// `DeltaDiscoveryResponse`.
 pub(super) fn delta_response(response: &delta::Response, control_plane: &str) -> Vec<Bytes> {
     let mut rope = Rope::start();
-    rope.text(1, &response.version);
     for resource in &response.resources {
         let aliases: usize = resource.aliases.iter().map(|alias| field_len(alias.len())).sum();
         let any = field_len(any_len(resource));
@@ -172,11 +171,10 @@ fn any(bytes: &Bytes) -> Result<(Arc<str>, Bytes), Status> {
 
 /// Reads a `DeltaDiscoveryResponse`; `None` if its type is none of ours.
 pub(super) fn read_delta_response(message: &Bytes) -> Result<Option<delta::Response>, Status> {
-    let (mut type_url, mut nonce, mut version) = (Arc::from(""), Arc::from(""), Arc::from(""));
+    let (mut type_url, mut nonce) = (Arc::from(""), Arc::from(""));
     let (mut resources, mut removed) = (Vec::new(), Vec::new());
     for (tag, bytes) in fields(message)? {
         match tag {
-            1 => version = text(&bytes)?,
             2 => resources.push(bytes),
             4 => type_url = text(&bytes)?,
             5 => nonce = text(&bytes)?,
@@ -186,7 +184,7 @@ pub(super) fn read_delta_response(message: &Bytes) -> Result<Option<delta::Respo
     }
     let Some(kind) = Kind::from_type_url(&type_url) else { return Ok(None) };
     let resources = resources.iter().map(|bytes| read_resource(kind, bytes)).collect::<Result<_, _>>()?;
-    Ok(Some(delta::Response { kind, resources, removed, nonce, version }))
+    Ok(Some(delta::Response { kind, resources, removed, nonce }))
 }
 
 fn read_resource(kind: Kind, bytes: &Bytes) -> Result<Arc<Resource>, Status> {

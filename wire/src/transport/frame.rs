@@ -9,6 +9,8 @@ use tonic::{Code, Status};
 
 /// Larger messages are refused. gRPC's own default of 4 MiB is less than a big mesh's first clusters.
 pub const MAX_MESSAGE: usize = 64 << 20;
+/// A claimed length is believed up to here; whoever claims more must send it before there is room for it.
+const BELIEVED: usize = 4 << 20;
 /// Bytes before each message.
 pub(super) const PREFIX: usize = 5;
 
@@ -36,7 +38,7 @@ impl Decoder {
         }
         if self.parts.len() < PREFIX + length {
             // One allocation for a large message instead of many doublings.
-            self.parts.reserve(PREFIX + length - self.parts.len());
+            self.parts.reserve((PREFIX + length - self.parts.len()).min(BELIEVED));
             return Ok(None);
         }
         self.parts.advance(PREFIX);
@@ -68,4 +70,39 @@ pub(super) fn response<B>(body: B) -> http::Response<B> {
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(header::CONTENT_TYPE, grpc);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_in_any_cut() {
+        let whole = [&[0, 0, 0, 0, 3][..], b"abc", &[0, 0, 0, 0, 0], &[0, 0, 0, 0, 2], b"de"].concat();
+        for cut in 0..=whole.len() {
+            let (one, two) = whole.split_at(cut);
+            let (mut decoder, mut found) = (Decoder::default(), Vec::new());
+            for chunk in [one, two] {
+                decoder.push(&Bytes::copy_from_slice(chunk));
+                while let Some(message) = decoder.next().unwrap() {
+                    found.push(message);
+                }
+            }
+            assert_eq!(found, ["abc", "", "de"], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_claimed_costs_nothing() {
+        let mut decoder = Decoder::default();
+        decoder.push(&Bytes::from_static(&[0, 3, 0xff, 0xff, 0xff]));
+        assert!(decoder.next().unwrap().is_none());
+        assert!(decoder.parts.capacity() <= 2 * BELIEVED, "{}", decoder.parts.capacity());
+        let mut decoder = Decoder::default();
+        decoder.push(&Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]));
+        assert_eq!(decoder.next().unwrap_err().code(), Code::ResourceExhausted);
+        let mut decoder = Decoder::default();
+        decoder.push(&Bytes::from_static(&[1, 0, 0, 0, 0]));
+        assert_eq!(decoder.next().unwrap_err().code(), Code::Unimplemented);
+    }
 }
