@@ -12,9 +12,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("wire", &["base"]),
     ("api", &["base"]),
-    ("citadel", &["base", "wire", "api"]),
+    ("citadel", &["base", "wire"]),
     ("pilot", &["base", "wire", "api", "citadel"]),
-    ("proxy", &["base", "wire", "api"]),
+    // Not `api`: below `pilot/src/xds` nobody knows what people wrote.
+    ("proxy", &["base", "wire"]),
     ("meshctl", &["base", "wire", "api", "pilot", "proxy", "citadel"]),
     // Only its tests: they read the YAML beside it.
     ("samples", &["base"]),
