@@ -184,7 +184,7 @@ macro_rules! integers {
             match number.as_f64() {
                 // Whole numbers written as 1e3 or 2.0.
                 Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
-                    #[allow(clippy::cast_possible_truncation)]
+                    #[allow(clippy::cast_possible_truncation)] // whole and small, see the line above
                     let whole = value as i64;
                     visitor.visit_i64(whole).map_err(wrong)
                 }
@@ -432,7 +432,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-#[allow(unreachable_pub)]
+#[allow(unreachable_pub)] // `spec!` makes public types, which nobody outside of a test module can name
 mod tests {
     use super::*;
     use crate::time::Duration;

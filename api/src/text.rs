@@ -98,7 +98,7 @@ spec! {
 impl Percent {
     /// As parts of a million, the finest that the wire knows.
     pub fn per_million(&self) -> u32 {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and a million
         let parts = (self.value.clamp(0.0, 100.0) * 10_000.0).round() as u32;
         parts
     }

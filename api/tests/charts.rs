@@ -5,6 +5,7 @@
 //! only named, since a test of their own watches them. Run by `cargo xtask test charts`, which builds Helm once and says where it is in `MESH_HELM`;
 //! with `BLESS=1` outputs are written anew.
 
+// A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write;

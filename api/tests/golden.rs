@@ -3,6 +3,7 @@
 //! `valid/` holds what must give no error, `invalid/` what must give at least one. Run with `BLESS=1` to write the
 //! findings anew, then read the diff.
 
+// A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write;

@@ -7,6 +7,7 @@ mod equip;
 mod graph;
 mod helm;
 mod image;
+mod rules;
 mod sh;
 mod size;
 mod stages;
@@ -31,7 +32,8 @@ cargo xtask COMMAND
   bless              rewrite every golden file from what the code says now
   bench              our proxy beside a stock Envoy in one run: ratios and CPU per 1000 requests
   graph              check that crates depend in one direction only
-  size               the ten largest files, lines per crate; fails above the hard limits
+  size               the ten largest files and functions, lines per crate; fails above the hard limits, and where a
+                     header, the reason of an allow, or a file that the documents name is missing
   lint               rustfmt and clippy
   equip              fetch the test equipment only (a stock Envoy, a stock gRPC for Python)
 ";

@@ -14,14 +14,6 @@ mod request;
 
 pub use answer::{Answer, Endpoint};
 pub use decide::decide;
-pub use plan::Plan;
+pub use plan::{Plan, model_findings};
 pub use proxy::{Proxy, dump};
 pub use request::Request;
-
-use api::{AnyObject, Findings};
-
-/// What is only wrong when all objects are looked at together. `planned` are the objects as a control plane has
-/// them, pods included.
-pub fn model_findings(planned: impl IntoIterator<Item = AnyObject>) -> Findings {
-    pilot::offline::Paper::of(planned).findings
-}

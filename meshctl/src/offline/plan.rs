@@ -196,3 +196,9 @@ fn running(plan: PodPlan) -> PodRecord {
         over: None,
     }
 }
+
+/// What is only wrong when all objects are looked at together. `planned` are the objects as a control plane has
+/// them, pods included.
+pub fn model_findings(planned: impl IntoIterator<Item = AnyObject>) -> Findings {
+    pilot::offline::Paper::of(planned).findings
+}

@@ -1,3 +1,5 @@
+//! Picks over whole sets: shares by weight, priorities that fail over, ejections, hashes.
+
 use super::*;
 use crate::config::{Balance, ClusterSettings, LocalityGroup};
 

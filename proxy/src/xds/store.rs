@@ -463,8 +463,8 @@ impl Store {
     }
 }
 
+/// A time stamp of dumps; nothing is decided by it.
 fn now() -> SystemTime {
-    #[allow(clippy::disallowed_methods)] // a time stamp of dumps, nothing is decided by it
     SystemTime::now()
 }
 

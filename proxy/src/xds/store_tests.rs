@@ -1,3 +1,5 @@
+//! What one batch after another leaves in force: survivors, last good versions, what is refused.
+
 use super::*;
 use crate::config::{Endpoint, RouteSlot};
 use prost::Message;
@@ -90,7 +92,7 @@ fn a_new_version_adopts_what_is_alive() {
     assert_eq!(old.id, new.id, "connections are alike");
     assert!(Arc::ptr_eq(&old.limits, &new.limits) && Arc::ptr_eq(&old.endpoints, &new.endpoints));
     let mut message = cluster::Cluster::decode(eds("2s").bytes).unwrap();
-    #[allow(deprecated)]
+    #[allow(deprecated)] // Control planes still send it.
     {
         message.http2_protocol_options = Some(Default::default());
     }

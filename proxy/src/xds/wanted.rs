@@ -1,4 +1,7 @@
 //! Which resources are referred to by name, so that the session subscribes to exactly those.
+//!
+//! In: the parts in force. Out: names by kind. Asked by the session after every change, and by readiness for what is
+//! still missing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

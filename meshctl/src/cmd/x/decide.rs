@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::plan;
+use super::command::plan;
 use crate::cmd::printed::{BadUsage, Printed};
 use crate::globals::Globals;
 use crate::offline::{Answer, Proxy, Request, decide};

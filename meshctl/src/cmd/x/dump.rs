@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use wire::Kind;
 
-use super::plan;
+use super::command::plan;
 use crate::cmd::printed::{BadUsage, Printed};
 use crate::globals::Globals;
 use crate::offline::{Proxy, dump};
