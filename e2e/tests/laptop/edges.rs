@@ -202,20 +202,23 @@ fn certificates_rotate_under_load() {
     let short = "defaultConfig:\n  proxyMetadata:\n    SECRET_TTL: 60s";
     let mesh = Laptop::up_with(short, &["bookinfo"]);
     let pod = mesh.pods("app=details").remove(0);
-    let serial = || -> String {
-        let table = mesh.ok(&["proxy-config", "secret", &pod, "-o", "json"]);
-        let json: serde_json::Value = serde_json::from_str(&table).unwrap_or_default();
-        json.to_string()
+    let certificate = || -> String {
+        let text = mesh.ok(&["proxy-config", "secret", &pod, "-o", "json"]);
+        let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let secrets = page["dynamicActiveSecrets"].as_array().unwrap();
+        let own =
+            secrets.iter().find(|secret| secret["name"] == "default").expect("its certificate is active");
+        own["secret"]["tlsCertificate"]["certificateChain"].to_string()
     };
     eventually("the mesh answers", || match mesh.get("/productpage").status {
         200 => Ok(()),
         other => Err(other),
     });
-    let first = serial();
+    let first = certificate();
     let load = Load::start(&mesh, "/productpage");
     // Half of a minute, with jitter: wait for it twice.
-    let second = eventually_slowly("a new certificate", serial, &first);
-    eventually_slowly("another one", serial, &second);
+    let second = eventually_slowly("a new certificate", certificate, &first);
+    eventually_slowly("another one", certificate, &second);
     load.more(20);
     load.finish();
 }
