@@ -1,4 +1,6 @@
 //! pilot's settings: flags under the names that istiod's have, and the environment variables that tune it.
+//!
+//! In: the command line, the environment. Out: [`Settings`], read once by `app`. `pilot --help` shows the defaults.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

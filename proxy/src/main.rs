@@ -1,4 +1,7 @@
 //! `proxy`: the data-plane proxy, beside a workload or as a gateway.
+//!
+//! In: arguments and environment (`settings`). Out: one run (`app`), one question to a running proxy (`ask`), or a
+//! checked bootstrap. Its exit code is the process's.
 
 use std::path::Path;
 use std::process::ExitCode;

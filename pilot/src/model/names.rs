@@ -1,4 +1,7 @@
 //! Host names in the cluster's own domain; thin over `api::host`, which has the rules.
+//!
+//! In: a name or pattern as somebody wrote it, and the namespace it was written in. Out: full host names, and whether
+//! patterns cover one another. Pure; used by every section that reads hosts.
 
 use api::host::{DEFAULT_DOMAIN, Host, fqdn, resolve};
 

@@ -1,4 +1,7 @@
 //! How sections say what is wrong with what was written.
+//!
+//! In: an object, the field, a code and words. Out: a finding with the object's key, file and line. Used by every
+//! section.
 
 use api::{Code, FieldPath, Finding, Findings, Object, Spec};
 

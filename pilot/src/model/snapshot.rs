@@ -1,4 +1,7 @@
 //! The snapshot: everything that was written, understood. Immutable sections, each with its digest.
+//!
+//! In: what `resolve` made of each section. Out: the one value that `push` publishes and `say` reads. A section keeps
+//! its `Arc`, its digest and its findings as long as what it is made from stays the same.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! What all connections share: the published snapshot, what was said of it per view, and who is connected.
+//!
+//! In: each new Snapshot, from the writer. Out: a wake for every connection, and answers to the two questions that a
+//! connection asks: what does my class of proxies get ([`Hub::layers`]), and what changed since ([`Hub::diff`]). Both
+//! are answered once for all who ask the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +21,8 @@ pub struct Published {
     pub snapshot: Snapshot,
     /// Counts the publications of this process, from 1. Shown, never compared.
     pub generation: u64,
-    /// Layers by view: said when first asked for. `None` while a first asker is at work would make others wait, so
-    /// two askers may say the same; the memo makes the second one cheap.
+    /// Layers by view: said when first asked for. Nobody waits for a first asker at work, so two may say the same; the
+    /// memo makes the second one cheap.
     said: Mutex<HashMap<View, Arc<Layers>>>,
 }
 

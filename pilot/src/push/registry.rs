@@ -1,4 +1,7 @@
 //! Who is connected, and how far each client is with each type: what `/debug/syncz` and `proxy-status` show.
+//!
+//! In: each connection's arrival, progress and end. Out: a list of clients by node id. Read by `debug`; decides
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! Counters of the xDS server, under Istio's names where it has one.
+//!
+//! In: what connections count. Out: Prometheus families of the process's registry, served on the monitoring port.
 
 use base::metrics::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;

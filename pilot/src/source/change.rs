@@ -1,4 +1,7 @@
 //! What a source says: objects that came, changed or went, in batches that must be seen whole.
+//!
+//! Made by a source, taken by the writer in `app`. A batch is published as a whole or not at all: there are no half
+//! lists.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Which kinds a batch has changed.
+//!
+//! Made by `World::apply`, for callers that want to know whether a batch changed anything; sections ask
+//! `World::stamp`.
 
 use std::collections::BTreeSet;
 

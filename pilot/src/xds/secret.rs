@@ -1,4 +1,7 @@
 //! Secrets for gateways: certificate and key as `kubernetes://NAME`, trust anchors as `kubernetes://NAME-cacert`.
+//!
+//! In: a Secret's name as a gateway mentions it. Out: its resources, for a gateway of the same namespace over an
+//! authenticated connection; the caller, `layers/gateway`, asks for no other.
 
 use std::sync::Arc;
 

@@ -58,7 +58,7 @@ impl Features {
 pub struct Session {
     /// Speaks delta.
     pub delta: bool,
-    /// Has shown a certificate or token of the namespace that it says it is in.
+    /// Has shown a certificate of the namespace that it says it is in.
     pub authenticated: bool,
 }
 

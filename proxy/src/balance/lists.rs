@@ -1,4 +1,7 @@
 //! One list of usable endpoints and the rules to choose from it.
+//!
+//! In: endpoints with weights, a rule, a hash or dice. Out: one of them. Made by `plan` when a set or an ejection
+//! changes; a pick allocates nothing.
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;

@@ -1,4 +1,7 @@
 //! Maglev table as Envoy's `MAGLEV`: every endpoint walks its own permutation of the slots, in turns by weight.
+//!
+//! In: keys with weights, the table's size (a prime). Out: for each slot the index of an endpoint. Made by `hash` for
+//! each new set, never per request.
 
 use xxhash_rust::xxh64::xxh64;
 

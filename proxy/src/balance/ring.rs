@@ -1,4 +1,7 @@
 //! Ketama ring, point for point as Envoy's `RING_HASH`.
+//!
+//! In: keys with weights, the ring's smallest and largest size. Out: points with the index of an endpoint, sorted.
+//! Made by `hash` for each new set.
 
 use xxhash_rust::xxh64::xxh64;
 

@@ -1,4 +1,7 @@
 //! State that outlives a version of a cluster. Shared by all workers; atomics only.
+//!
+//! In: what workers count and what the store adopts. Out: the same numbers, for every version of the cluster. Held by
+//! `config::Cluster` behind `Arc`s that the store hands on.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 

@@ -1,4 +1,7 @@
 //! Access logs: files and standard streams, text and JSON.
+//!
+//! In: the access logs of a listener or a connection manager. Out: sinks with parsed formats; an operator that is
+//! unknown is refused by name.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! What a route does: forward, redirect, respond; with retries, mirrors, hashes and rewrites.
+//!
+//! In: a RouteAction, Redirect or DirectResponse. Out: `config::Action`, clusters as slots. Called by `route` for each
+//! rule.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Balancing, limits and outlier detection of clusters.
+//!
+//! In: the parts of a Cluster message that are about choosing and limiting. Out: plain settings, taken out of the
+//! message so that `cluster` can refuse what is left.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Filter chains: match, transport, network filters up to the one that ends them.
+//!
+//! In: a FilterChain message. Out: `config::Chain` that ends in HTTP, TCP or a close. Its version is a hash of the
+//! message: a chain that did not change keeps its connections.
 
 use std::sync::Arc;
 use std::time::Duration;

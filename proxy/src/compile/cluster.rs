@@ -1,4 +1,7 @@
 //! Clusters: how endpoints are found, reached and watched. Balancing is in `balance`, endpoints in `endpoint`.
+//!
+//! In: a Cluster message. Out: a [`ClusterPart`]: settings, limits, inline endpoints, and the key that says whether
+//! its connections may be kept. Called by `lower`.
 
 use std::sync::Arc;
 use std::time::Duration;

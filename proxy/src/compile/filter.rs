@@ -1,4 +1,7 @@
 //! HTTP filters of a chain, and their overlays on routes. Unknown filters are refused by name.
+//!
+//! In: the HTTP filters of a connection manager; `typed_per_filter_config` of routes. Out: `filter::Filter`s, and
+//! overlays. Istio's own filters are read from TypedStructs and from their typed forms.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! HTTP connection managers.
+//!
+//! In: an HttpConnectionManager message. Out: `config::HttpChain`. Called by `chain`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Header changes: from `HeaderValueOption` lists to operations with parsed formats.
+//!
+//! In: the header lists of a table, host, route or share. Out: `config::HeaderOps`, formats parsed. Called by `route`
+//! and `action`.
 
 use std::sync::Arc;
 

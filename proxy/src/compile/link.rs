@@ -1,4 +1,7 @@
 //! `link`: parts into a Config. Cheap: every part is an `Arc` already, names became slots when they were lowered.
+//!
+//! In: all parts, the slots of names, the Config before. Out: the next Config. Called by the store whenever anything
+//! but endpoints changed; what is referred to and not there is an empty slot, which fails in its place.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

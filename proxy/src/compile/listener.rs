@@ -1,4 +1,7 @@
 //! Listeners: addresses, listener filters, chains.
+//!
+//! In: a Listener message. Out: `config::Listener`: what to look at before a chain is chosen, and the chains. Called
+//! by `lower`.
 
 use std::ops::Range;
 use std::sync::Arc;

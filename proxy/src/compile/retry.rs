@@ -1,4 +1,7 @@
 //! Retry policies.
+//!
+//! In: a RetryPolicy message, or the words of a `retry_on`. Out: `config::RetryPolicy`. A condition that is unknown is
+//! refused by name.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Route configurations, virtual hosts and routes: the match side. What a route does is in `action`.
+//!
+//! In: RouteConfiguration and VirtualHost messages. Out: a [`RoutePart`] or a virtual host of its own; `link` joins
+//! them. Called by `lower`.
 
 use std::sync::Arc;
 

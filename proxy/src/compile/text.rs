@@ -1,4 +1,7 @@
 //! Matchers of text: strings, headers, query parameters, regular expressions. Compiled here, once.
+//!
+//! In: Envoy's matchers. Out: `config::text`. An expression that does not compile, or is too large, is refused here
+//! and never met by a request.
 
 use http::HeaderName;
 use regex::bytes::Regex;

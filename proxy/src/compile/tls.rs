@@ -1,4 +1,7 @@
 //! Transport sockets: TLS contexts of both sides, with secrets by name.
+//!
+//! In: a transport socket. Out: `tls::ServerTls` or `tls::ClientTls`, or none for plain sockets. Secrets stay names,
+//! which are looked up at the handshake.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! A filter chain: its match, its transport socket, its network filters, and for HTTP the connection manager.
+//!
+//! Made by `compile`, read by `listen` (match), `tls`, `http` and `tcp`. Plain data; a connection holds the `Arc` of
+//! its own.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! A cluster: settings that are immutable, and the live parts that survive a change of settings.
+//!
+//! Made by `compile` and `xds::store`, read by `balance`, `pool`, `upstream`. The live parts are `Arc`s that the store
+//! hands from version to version.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! The endpoints of one cluster, as the balancer wants them: by priority, healthy first, weights summed.
+//!
+//! Made by `compile::endpoint`, swapped whole in the `Live` of its cluster, read by `balance`. Not part of the Config:
+//! endpoints change without one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! A listener: where connections come from, how much is looked at before a chain is chosen, and the chains.
+//!
+//! Made by `compile::listener`, read by `listen`. Plain data.
 
 use std::net::SocketAddr;
 use std::ops::Range;

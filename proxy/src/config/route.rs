@@ -1,4 +1,7 @@
 //! Routes: virtual hosts by domain, rules in order, and what each does.
+//!
+//! Made by `compile::route` and `link`, read by `router` and `filter`. Clusters are slots, so a table outlives the
+//! versions of what it points to.
 
 use std::collections::HashMap;
 use std::sync::Arc;

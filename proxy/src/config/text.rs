@@ -1,4 +1,6 @@
 //! Compiled matchers of text: strings, headers, query parameters. Compiled once in `lower`, never per request.
+//!
+//! Made by `compile::text`, read by `router`, `filter` and `tls`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! `istio.alpn`: which ALPN protocols the upstream handshake offers, by the HTTP version that will be spoken.
+//!
+//! In: the chain's filters, the cluster, the downstream's version. Out: a list for the handshake, or none where the
+//! cluster's own holds. Called by `http::attempt` and `mirror` before a checkout.
 
 use std::sync::Arc;
 

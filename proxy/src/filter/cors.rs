@@ -1,4 +1,7 @@
 //! `envoy.filters.http.cors`: answers preflights and marks responses to allowed origins.
+//!
+//! In: the policy in force, the request's head or the response's headers. Out: the answer to a preflight; headers set.
+//! Called by `run` and by `http::respond`.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,

@@ -1,4 +1,7 @@
 //! `envoy.filters.http.fault`: delay first, then abort, each for its share of the requests that match.
+//!
+//! In: the fault in force, the head, dice. Out: a delay, an abort, both or neither; waiting and answering are the
+//! pipeline's. Called by `run`.
 
 use std::time::Duration;
 

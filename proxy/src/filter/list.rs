@@ -1,4 +1,7 @@
 //! `Filter`: every HTTP filter a chain may hold. An enum and not a trait object: the set is closed and in order.
+//!
+//! Made by `compile::filter`, in the order of the chain. Read by `run` for the request's side, and by those who own a
+//! filter's place in the pipeline (peer metadata, ALPN, stats).
 
 use std::sync::Arc;
 use std::time::Duration;

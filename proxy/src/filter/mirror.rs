@@ -1,4 +1,6 @@
 //! Which copies of a request go elsewhere.
+//!
+//! In: the route's mirror policies, dice. Out: clusters that get a copy; `http::mirror` sends them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Where a body ends: RFC 9112 section 6.3 with every doubt refused instead of resolved. Pure.
+//!
+//! In: headers, version, and for responses the status and the request's method. Out: a [`Length`], or a refusal.
+//! Called for every head by `head`.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 

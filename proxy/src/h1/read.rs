@@ -1,4 +1,7 @@
 //! Bodies as they come in: plain, chunked, or up to the end of the stream. A state machine over a buffer.
+//!
+//! In: a length from `framing`, then bytes in any cut. Out: frames of data and trailers, or what is wrong. Owned by
+//! `conn`.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;

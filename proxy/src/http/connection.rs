@@ -1,4 +1,7 @@
 //! One HTTP connection: which protocol it speaks, and its requests one after the other or side by side.
+//!
+//! In: [`Served`], from `listen::admit`. Out: one call of `serve::exchange` per request, with the request as
+//! [`Arrived`] whatever the codec. Ends with the connection: idle, drained, broken, or told to close.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

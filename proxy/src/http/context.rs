@@ -1,4 +1,7 @@
 //! What the requests of one connection share, and what one request carries along the pipeline.
+//!
+//! [`Session`] is made by `connection`, [`Exchange`] by `head`; every step of the pipeline takes both. [`Stop`] is how
+//! a step ends it early, [`Reply`] what the client is then told.
 
 use std::rc::Rc;
 use std::sync::Arc;

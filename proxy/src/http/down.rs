@@ -1,4 +1,7 @@
 //! The downstream end of one exchange: where its request comes from and its response goes to.
+//!
+//! In: heads, bodies and ends, from `relay` and `respond`. Out: HTTP/1.1 or HTTP/2. The rest of the pipeline does not
+//! know which.
 
 use std::task::{Context, Poll, ready};
 

@@ -1,4 +1,7 @@
 //! Copies of requests that nobody waits for: sent when the request's body is complete, answers thrown away.
+//!
+//! In: the copies that `route` planned, the body as it was kept for repetition. Out: requests on tasks of their own.
+//! Nothing of them reaches the client.
 
 use std::future::poll_fn;
 use std::rc::Rc;

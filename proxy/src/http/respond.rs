@@ -1,4 +1,7 @@
 //! Answers that the proxy makes itself, in Envoy's words, and what every response gets on its way out.
+//!
+//! In: a [`Reply`]; or the headers of a response that goes down. Out: the answer, in gRPC's form for gRPC requests;
+//! `server`, `date` and the like set or kept. Called by `serve` and `relay`.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! Whether to try again, and after how long. Pure but for the dice; the attempt loop asks after each attempt.
+//!
+//! In: the route's policy with what the request's headers add; an answer or a failure. Out: a [`Verdict`], with the
+//! pause before another try and its place among the cluster's retries.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Where a request goes and what its route does to its head: the pure steps of the pipeline, called in order.
+//!
+//! In: an [`Exchange`], the Config of this moment, dice. Out: a [`Plan`]; then the same exchange with headers, path
+//! and host as the upstream gets them. Called by `serve`, and by `relay` for the response's headers.
 
 use std::sync::Arc;
 

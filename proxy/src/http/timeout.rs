@@ -1,4 +1,7 @@
 //! The clocks of an exchange: a timer that is cheap while things move, and the limits from route and headers.
+//!
+//! In: limits of the route, the chain and `x-envoy-*` headers. Out: [`Limits`], and timers that are polled beside the
+//! work. Touching one that runs is a store, not a timer operation.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,7 @@
 //! The upstream end of one attempt: the request's head goes out, the response's head comes back, both codecs alike.
+//!
+//! In: a [`Lease`] of the pool and the head that is left of the request. Out: an [`Answer`], then the connection's two
+//! ends for the bodies. Called by `attempt`; given back by `relay`.
 
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -1,4 +1,7 @@
 //! A stream of which some bytes were read ahead, under TLS too: they come first.
+//!
+//! In: a stream and the bytes that were taken from it. Out: a stream that begins with them. Used where HTTP/2 was
+//! recognised by its first bytes.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,7 @@
 //! HTTP/1.1 connections: one request at a time, idle ones kept newest first.
+//!
+//! In: connections that `checkout` opened or that come back. Out: a [`Single`] lease, which returns its connection
+//! only when that is still in order.
 
 use std::rc::Rc;
 

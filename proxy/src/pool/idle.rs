@@ -1,4 +1,6 @@
 //! Closing what is no longer needed: idle for too long, ended by the other side, or of settings that are gone.
+//!
+//! In: the pool of a worker, its Config. Out: closed connections. One task per worker; nothing waits for it.
 
 use std::collections::HashSet;
 use std::rc::Rc;

@@ -1,4 +1,7 @@
 //! What makes two upstream connections interchangeable.
+//!
+//! In: what a request wants of a connection. Out: a key: cluster, endpoint, protocol, ALPN, SNI. Two wants with one
+//! key may share connections.
 
 use std::sync::Arc;
 

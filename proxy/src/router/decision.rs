@@ -1,4 +1,7 @@
 //! What happens to one request, and why.
+//!
+//! In: made by `decide`. Out: read by `http::route`, admin, `meshctl x decide` and paper tests. A decision holds the
+//! `Arc`s that its request goes on with, and never the Config.
 
 use std::sync::Arc;
 

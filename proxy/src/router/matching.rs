@@ -1,4 +1,7 @@
 //! Does one rule match one request: path, headers, query, fraction. Semantics of Envoy's `RouteMatch`.
+//!
+//! In: a compiled rule, the head, dice for fractions. Out: yes or no, and for `explain` the first thing that did not
+//! fit. Pure.
 
 use std::borrow::Cow;
 

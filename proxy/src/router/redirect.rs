@@ -1,4 +1,7 @@
 //! The Location of a redirect, byte for byte as Envoy writes it.
+//!
+//! In: the redirect, what its rule matched, the head. Out: an absolute URI; and the rewritten path, which
+//! `filter::rewrite` shares. Pure.
 
 use super::Head;
 use super::matching::bare_path;

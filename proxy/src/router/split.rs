@@ -1,4 +1,6 @@
 //! Which share of a weighted target a request gets.
+//!
+//! In: shares, the sum of their weights, dice. Out: an index. Called by `decide`.
 
 use crate::config::Split;
 use crate::dice::Dice;

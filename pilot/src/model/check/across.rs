@@ -1,4 +1,7 @@
 //! What only shows when sections are held against each other: names that nothing has, rules that meet nothing.
+//!
+//! In: the World and a finished Snapshot. Out: findings, and nothing else: what is wrong stays in force as far as it
+//! can be meant. Called by `resolve` after the last section; pure.
 
 use api::networking::{DestinationRule, Gateway, VirtualService};
 use api::{Code, FieldPath, Finding, Findings, Object, Severity, Spec};

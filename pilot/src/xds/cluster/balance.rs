@@ -1,4 +1,7 @@
 //! Which endpoint is picked: `lb_policy`, its parameters and the thresholds around it.
+//!
+//! In: the Input of an outbound cluster. Out: the fields of balancing, locality and panic, set on its message. Called
+//! by `build` only.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::{

@@ -1,4 +1,7 @@
 //! Clusters of a scope, and their endpoints.
+//!
+//! In: the sight of one view. Out: two layers: clusters, keyed by scope and the client's features; endpoints, keyed by
+//! locality beside that, so that a pod that comes or goes touches one assignment.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! The table of names that a proxy's DNS server answers from.
+//!
+//! In: the services of the scope. Out: one NameTable, for views that serve DNS; an empty layer for all others.
 
 use std::collections::BTreeMap;
 

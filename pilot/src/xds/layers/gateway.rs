@@ -1,4 +1,7 @@
 //! What a gateway listens on, how it routes, and the credentials that it shows.
+//!
+//! In: the gateways whose selector matches the view, the routes bound to them. Out: three layers: listeners by port of
+//! the pod, route tables, Secrets for authenticated clients of the same namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! Clients without a proxy: one listener, one table and one plain cluster per port that gRPC may call.
+//!
+//! In: the services of the scope. Out: two layers, built from the same services as a sidecar's and without what gRPC
+//! does not read (filters, mutual TLS by endpoint).
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! What is the proxy's own: its inbound listener and the clusters of its ports.
+//!
+//! In: the ports that services declare for the view's workload, the mode of each. Out: the one layer that is keyed by
+//! the workload; two replicas share it.
 
 use wire::Kind;
 

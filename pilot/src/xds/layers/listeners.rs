@@ -1,4 +1,7 @@
 //! Outbound listeners of sidecars: one that catches, one per HTTP port, one per address of everything else.
+//!
+//! In: the services of the scope. Out: a layer keyed by scope and features. What stands behind an address is an Input
+//! of `listener/outbound`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

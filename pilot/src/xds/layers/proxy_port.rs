@@ -1,4 +1,7 @@
 //! The HTTP proxy port of a sidecar and its table: every HTTP service by name and port.
+//!
+//! In: the view's address of that port, the services of the scope. Out: one listener and one table where the port is
+//! asked for; else an empty layer.
 
 use wire::Kind;
 

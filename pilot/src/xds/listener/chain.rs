@@ -1,4 +1,7 @@
 //! Pieces of listeners: chain matches, listener filters, the skeleton of a listener.
+//!
+//! In: conditions and filters of a chain. Out: Envoy's messages. Used by the four builders beside it, so that a
+//! condition is written in one way.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

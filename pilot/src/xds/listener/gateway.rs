@@ -1,4 +1,7 @@
 //! What a gateway listens on: `0.0.0.0_PORT` with one chain for plain HTTP, and one per TLS server.
+//!
+//! In: a [`Gateway`] Input: port, chains, what is behind each. Out: a Listener. Called by `layers/gateway` through the
+//! memo.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Listeners for clients without a proxy: gRPC resolves `xds:///HOST:PORT` to a listener of that name.
+//!
+//! In: a [`Grpc`] Input. Out: a Listener with an `api_listener` whose connection manager names its table. Called by
+//! `layers/grpc` through the memo.
 
 use envoy_types::pb::envoy::config::listener::v3::{ApiListener, Listener};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{

@@ -1,4 +1,7 @@
 //! The HTTP proxy port: for applications that are told to use a proxy, where nothing is intercepted.
+//!
+//! In: a [`ProxyPort`] Input. Out: a Listener with the table of all services by name and port. Called by
+//! `layers/proxy_port` through the memo.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,7 @@
 //! The retry policy of a route.
+//!
+//! In: the model's retries, or none. Out: Envoy's policy with Istio's defaults (two attempts on what is safe to
+//! repeat). Called by `action` and `config`.
 
 use envoy_types::pb::envoy::config::route::v3::RetryPolicy;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
