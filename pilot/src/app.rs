@@ -171,7 +171,10 @@ impl Writer {
         found.iter().for_each(|finding| all.push(finding.clone()));
         let before = self.findings.load();
         for finding in all.iter().filter(|finding| !before.iter().any(|old| old == *finding)) {
-            tracing::warn!("{finding}");
+            match finding.severity {
+                api::Severity::Info => tracing::info!("{finding}"),
+                api::Severity::Warning | api::Severity::Error => tracing::warn!("{finding}"),
+            }
         }
         self.findings.set(all);
     }

@@ -46,6 +46,12 @@ fn words_of_kubectl_as_people_type_them() {
         mesh.ok(&["get", "pods", "--no-headers", "-o", "custom-columns=N:.metadata.name,P:.status.phase"]);
     assert_eq!(table.matches("Running").count(), 7, "{table}");
 
+    let endpoints = mesh.ok(&["get", "endpoints", "reviews"]);
+    assert_eq!(endpoints.matches(":9080").count(), 3, "{endpoints}");
+    let bare = mesh.meshctl(&["exec", "curl", "ls", "/"]);
+    assert_eq!(bare.code, Some(64), "{bare}");
+    assert!(bare.stderr.contains("meshctl exec curl -- ls /"), "{bare}");
+
     // A workload's name does for a pod's, in every command that looks into one.
     mesh.ok(&["wait", "--for=condition=Available", "deploy/curl", "--timeout=30s"]);
     mesh.ok(&["wait", "--for=condition=Ready", "pod", "--all"]);
@@ -141,6 +147,10 @@ fn tables_of_the_proxies() {
         secrets.contains("default") && secrets.contains("ROOTCA") && secrets.contains("ACTIVE"),
         "{secrets}"
     );
+    let inbound = mesh.ok(&["proxy-config", "routes", &pod]);
+    assert!(inbound.contains("inbound|9080||"), "tables of listeners are there, too: {inbound}");
+    assert!(!inbound.contains("allow_any"), "{inbound}");
+    assert!(mesh.ok(&["proxy-status", &pod]).contains("Routes Match"));
     let json = mesh.ok(&["proxy-config", "routes", &pod, "--name", "9080", "-o", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert!(json.is_array(), "{json}");

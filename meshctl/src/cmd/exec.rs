@@ -5,9 +5,10 @@
 
 use std::os::fd::AsRawFd;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
+use super::printed::BadUsage;
 use crate::cli::Global;
 use crate::client::find_pod;
 use crate::local::client::Client;
@@ -29,17 +30,28 @@ pub struct Exec {
     /// Give the command a terminal
     #[arg(short = 't', long)]
     tty: bool,
+    /// Words without -- before them
+    #[arg(value_name = "WORD", hide = true)]
+    stray: Vec<String>,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
 impl Exec {
     /// Runs the command and returns its exit code.
     pub fn run(self, global: &Global) -> Result<i32> {
+        if self.command.is_empty() || !self.stray.is_empty() {
+            let words = if self.stray.is_empty() { "COMMAND".to_owned() } else { self.stray.join(" ") };
+            bail!(BadUsage(format!("write -- before the command: meshctl exec {} -- {words}", self.target)));
+        }
         let mut client = Client::connect(&global.mesh)?;
         let pod = find_pod(&mut client, &self.target, global.namespace.as_deref())?;
         let terminal = if self.tty && self.stdin { Terminal::open()? } else { None };
+        if self.tty && terminal.is_none() {
+            let why = if self.stdin { "standard input is none" } else { "say -i as well" };
+            anstream::eprintln!("no terminal for the command: {why}");
+        }
         let ask = Ask::Exec {
             namespace: pod.namespace,
             pod: pod.name,

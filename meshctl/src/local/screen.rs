@@ -97,7 +97,9 @@ impl Screen {
         let Some((width, height)) = terminal::size().filter(|_| self.live) else { return };
         let text = {
             let world = self.mesh.world();
-            summary(&world)
+            let whole = summary(&world, true);
+            let fits = whole.lines().all(|line| line.chars().count() < width);
+            if fits { whole } else { summary(&world, false) }
         };
         let mut lines: Vec<String> =
             text.lines().map(|line| line.chars().take(width - 1).collect()).collect();
@@ -120,9 +122,9 @@ impl Screen {
     }
 }
 
-/// One line per workload.
+/// One line per workload; where there is little room, without its namespace and restarts.
 #[must_use]
-pub fn summary(world: &World) -> String {
+pub fn summary(world: &World, roomy: bool) -> String {
     #[derive(Default)]
     struct Row {
         ready: usize,
@@ -141,10 +143,15 @@ pub fn summary(world: &World) -> String {
             row.word = pod.word();
         }
     }
-    let mut table = Table::narrow(&["NAMESPACE", "WORKLOAD", "READY", "RESTARTS", "STATUS"]);
+    let all = ["NAMESPACE", "WORKLOAD", "READY", "RESTARTS", "STATUS"];
+    let few = ["WORKLOAD", "READY", "STATUS"];
+    let mut table = Table::narrow(if roomy { &all } else { &few });
     for ((namespace, name), row) in rows {
         let ready = format!("{}/{}", row.ready, row.pods);
-        table.row([namespace, name, ready, row.restarts.to_string(), row.word]);
+        match roomy {
+            true => table.row([namespace, name, ready, row.restarts.to_string(), row.word]),
+            false => table.row([name, ready, row.word]),
+        }
     }
     table.to_string()
 }

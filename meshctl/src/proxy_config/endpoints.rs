@@ -1,7 +1,7 @@
 //! Endpoints of a proxy: `ENDPOINT, STATUS, OUTLIER CHECK, CLUSTER` from `/clusters?format=json`, and the load
 //! assignments as they were received.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::dump::{Dump, Form, camel, messages, text};
@@ -28,9 +28,14 @@ impl EndpointFilter {
 /// The table, or the host statuses as JSON. `page` is the proxy's `/clusters?format=json`.
 ///
 /// # Errors
-/// The page is no JSON.
+/// The page is no JSON, or a config dump.
 pub fn endpoints(page: &str, filter: &EndpointFilter, form: Form) -> Result<String> {
     let page: Value = serde_json::from_str(page).context("the proxy's list of clusters is no JSON")?;
+    if page.get("cluster_statuses").is_none() && page.get("configs").is_some() {
+        bail!(
+            "this is a config dump; `endpoint` reads the page /clusters?format=json, `eds` reads config dumps"
+        );
+    }
     let mut table = Table::wide(&["ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER"]);
     let mut kept = Vec::new();
     for cluster in page["cluster_statuses"].as_array().into_iter().flatten() {

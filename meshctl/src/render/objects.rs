@@ -183,6 +183,8 @@ fn own_header(kind: &str) -> &'static [&'static str] {
         "Secret" => &["TYPE", "DATA"],
         "Namespace" => &["STATUS"],
         "EndpointSlice" => &["ADDRESSTYPE", "PORTS", "ENDPOINTS"],
+        "Endpoints" => &["ENDPOINTS"],
+        "Node" => &["STATUS", "ROLES"],
         "HTTPRoute" | "GRPCRoute" | "TLSRoute" => &["HOSTNAMES"],
         _ => &[],
     }
@@ -242,9 +244,26 @@ fn own_columns(kind: &str, object: &Value) -> Vec<String> {
                 list(object, "/endpoints").iter().map(|e| text(e, "/addresses/0")).collect::<Vec<_>>();
             vec![text(object, "/addressType"), ports.join(","), or_none(endpoints.join(","))]
         }
+        "Endpoints" => vec![or_none(endpoints(object).join(","))],
+        // There is one, and whoever asks it runs on it.
+        "Node" => vec!["Ready".to_owned(), "<none>".to_owned()],
         "HTTPRoute" | "GRPCRoute" | "TLSRoute" => vec![words("/spec/hostnames")],
         _ => Vec::new(),
     }
+}
+
+/// `ADDRESS:PORT` of everything that is ready.
+fn endpoints(object: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for subset in list(object, "/subsets") {
+        for address in list(&subset, "/addresses") {
+            let ports = list(&subset, "/ports");
+            found.extend(
+                ports.iter().map(|port| format!("{}:{}", text(&address, "/ip"), text(port, "/port"))),
+            );
+        }
+    }
+    found
 }
 
 fn service_columns(object: &Value) -> Vec<String> {

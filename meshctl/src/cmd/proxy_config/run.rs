@@ -40,8 +40,9 @@ pub fn run(args: &ProxyConfig, globals: &Globals) -> Result<Printed> {
             tables::routes(&dump(source)?, &filter, source.form())?
         }
         What::Endpoint { source, filter } => {
-            let page = From::open(source, globals)?.clusters()?;
-            tables::endpoints(&page, &filter.filter(), source.form())?
+            let from = From::open(source, globals)?;
+            let table = tables::endpoints(&from.clusters()?, &filter.filter(), source.form());
+            table.map_err(|error| from.blame(error))?
         }
         What::Eds { source, filter } => tables::eds(&dump(source)?, &filter.filter(), source.form())?,
         What::Secret { source } => tables::secrets(&dump(source)?, source.form(), now())?,

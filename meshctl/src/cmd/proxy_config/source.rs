@@ -42,10 +42,15 @@ impl From {
     /// The proxy's config dump.
     pub(super) fn dump(&self) -> Result<Dump> {
         let text = self.dump_text()?;
-        Dump::read(&text).map_err(|error| match self {
+        Dump::read(&text).map_err(|error| self.blame(error))
+    }
+
+    /// A file that is not what was asked for is bad input, by its name.
+    pub(super) fn blame(&self, error: anyhow::Error) -> anyhow::Error {
+        match self {
             From::File(file) => BadInput(format!("{file}: {error:#}")).into(),
             From::Pod(..) => error,
-        })
+        }
     }
 
     /// The proxy's list of clusters with their endpoints.

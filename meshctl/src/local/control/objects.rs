@@ -6,20 +6,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use api::core::Service;
 use api::{AnyObject, Key, Kind, Time};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::local::apply::{kind_word, reference, remember};
 use crate::local::input::Text;
 use crate::local::protocol::{Answer, Which};
-use crate::local::reconcile;
-use crate::local::services::{self, PodFacts};
-use crate::local::workloads::{template_of, version_of};
-use crate::local::world::{PodRecord, World};
 
 use super::selector::Selector;
 use super::server::Connection;
+use super::shown::{not_found, values};
 
 /// What `all` means, as in kubectl.
 const ALL: [Kind; 6] =
@@ -83,103 +79,6 @@ pub(super) fn get(connection: &mut Connection, which: &Which) -> Result<i32> {
         connection.problem(format!("Error: {line}"))?;
     }
     Ok(i32::from(!missing.is_empty()))
-}
-
-/// That there is no object of this name; where there is one, if anywhere.
-fn not_found(world: &World, kind: Kind, namespace: Option<&str>, name: &str) -> String {
-    let namespace = namespace.filter(|_| kind.is_namespaced());
-    let own = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
-    let all = values(world, kind, None);
-    let away = all.iter().filter(|object| object["metadata"]["name"] == name);
-    let away: Vec<&str> = away.filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
-    let hint = match away.first() {
-        Some(other) => format!("; there is one in {}: say -n {other}", away.join(", ")),
-        None => String::new(),
-    };
-    format!("{} {name:?} not found{own}{hint}", plural(kind))
-}
-
-fn plural(kind: Kind) -> String {
-    let row = kind.row();
-    if row.group.is_empty() { row.plural.to_owned() } else { format!("{}.{}", row.plural, row.group) }
-}
-
-/// All objects of a kind as shown, in the order of their names.
-fn values(world: &World, kind: Kind, namespace: Option<&str>) -> Vec<Value> {
-    let here = |own: &str| own.is_empty() || namespace.is_none_or(|namespace| namespace == own);
-    if kind == Kind::Pod {
-        return world
-            .pods
-            .values()
-            .filter(|pod| here(&pod.plan.namespace))
-            .map(|pod| pod.value(true))
-            .collect();
-    }
-    let facts: Vec<PodFacts> = world.pods.values().map(PodRecord::facts).collect();
-    let mut found = Vec::new();
-    for service in world.all::<Service>().filter(|service| here(&service.meta.namespace)) {
-        if kind != Kind::Service && kind != Kind::EndpointSlice {
-            break;
-        }
-        let Some(addresses) = world.addresses.both(&service.meta.namespace, &service.meta.name) else {
-            continue;
-        };
-        let view = services::view(service, addresses, &facts);
-        match kind {
-            Kind::Service => found.push(world.service_value(service, &reconcile::ips(&view))),
-            _ => found.extend(services::slices(service, &view)),
-        }
-    }
-    if kind == Kind::Service {
-        return found;
-    }
-    for stored in world.objects.values() {
-        let object = &stored.object;
-        if object.kind() == kind && here(&object.meta().namespace) {
-            let mut value = object.to_value();
-            status(world, object, &mut value);
-            found.push(value);
-        }
-    }
-    found
-}
-
-/// Counts of pods, for workloads.
-fn status(world: &World, object: &AnyObject, value: &mut Value) {
-    if object.kind() == Kind::Namespace {
-        value["status"] = json!({"phase": "Active"});
-    }
-    if template_of(object).is_none() {
-        return;
-    }
-    let key = object.key();
-    let pods: Vec<&PodRecord> =
-        world.pods.values().filter(|pod| pod.plan.owner == key && !pod.terminating()).collect();
-    let ready = pods.iter().filter(|pod| pod.ready()).count();
-    let version = version_of(object);
-    let updated = pods.iter().filter(|pod| version.as_ref() == Some(&pod.plan.hash));
-    let (updated, available): (Vec<_>, Vec<_>) = updated.copied().partition(|pod| !pod.ready());
-    let succeeded = pods.iter().filter(|pod| pod.over == Some(true)).count();
-    value["status"] = json!({
-        "replicas": pods.len(),
-        "readyReplicas": ready,
-        "updatedReplicas": updated.len() + available.len(),
-        "availableReplicas": available.len(),
-        "succeeded": succeeded,
-        "conditions": conditions(object, available.len(), succeeded),
-    });
-}
-
-/// What `wait` asks for.
-fn conditions(object: &AnyObject, available: usize, succeeded: usize) -> Value {
-    let enough =
-        |wanted: Option<i32>, there: usize| usize::try_from(wanted.unwrap_or(1)).is_ok_and(|n| there >= n);
-    let (name, met) = match object {
-        AnyObject::Deployment(object) => ("Available", enough(object.spec.replicas, available)),
-        AnyObject::Job(object) => ("Complete", enough(object.spec.completions, succeeded)),
-        _ => return json!([]),
-    };
-    json!([{"type": name, "status": if met { "True" } else { "False" }}])
 }
 
 pub(super) fn delete_texts(
