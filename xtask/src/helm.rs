@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::sh;
 use crate::stages::{Counts, counted};
+use crate::test::cargo_test;
 
 const MODULE: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
@@ -20,8 +21,8 @@ const TESTS: usize = 1;
 pub(crate) fn test(build: bool) -> Result<Counts> {
     match find(build)? {
         Ok(helm) => {
-            let mut cargo = sh::cargo();
-            cargo.args(["test", "--quiet", "-p", "api", "--test", "charts", "--", "--ignored"]);
+            let mut cargo = cargo_test(&["charts".to_owned()]);
+            cargo.args(["--", "--ignored"]);
             counted(cargo.env("MESH_HELM", helm))
         }
         Err(why) => {
@@ -35,8 +36,8 @@ pub(crate) fn test(build: bool) -> Result<Counts> {
 pub(crate) fn bless() -> Result<()> {
     match find(false)? {
         Ok(helm) => {
-            let mut cargo = sh::cargo();
-            cargo.args(["test", "--quiet", "-p", "api", "--test", "charts", "--", "--include-ignored"]);
+            let mut cargo = cargo_test(&["charts".to_owned()]);
+            cargo.args(["--", "--include-ignored"]);
             sh::run(cargo.env("MESH_HELM", helm).env("BLESS", "1"))
         }
         Err(why) => {

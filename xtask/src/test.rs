@@ -16,6 +16,9 @@ use crate::{cluster, graph, helm, image, sh, size};
 const STAGES: &[&str] =
     &["lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "laptop", "planes", "user"];
 
+/// Crates whose integration tests compare with files.
+const GOLDEN: &[&str] = &["api", "pilot", "proxy", "meshctl"];
+
 /// The stage that only runs when named, also as `--cluster`: its first run on a machine builds Kubernetes.
 const CLUSTER: &str = "cluster";
 
@@ -76,54 +79,69 @@ pub(crate) fn lint() -> Result<()> {
     sh::run(sh::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
 }
 
+/// Every program and every test, once: the stages name what they run, and build nothing more.
 fn build() -> Result<()> {
-    sh::run(sh::cargo().args(["build", "--workspace", "--bins"]))?;
     sh::run(sh::cargo().args(["test", "--workspace", "--no-run", "--quiet"]))
+}
+
+/// `cargo test` of these tests. Always of the whole workspace: a part of it would have other features of the libraries,
+/// and all of them would be built again.
+pub(crate) fn cargo_test(tests: &[String]) -> Command {
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "--workspace", "--quiet", "--no-fail-fast"]);
+    for test in tests {
+        cargo.args(["--test", test]);
+    }
+    cargo
+}
+
+/// Names of the integration tests of crates: `tests/NAME.rs` and `tests/NAME/main.rs`.
+fn tests_of(folders: &[&str]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for folder in folders {
+        let folder = sh::root().join(folder).join("tests");
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let is_test = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
+            if let (true, Some(name)) = (is_test, path.file_stem()) {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 /// Tests beside the code, and the session properties of `wire`.
 fn unit() -> Result<Counts> {
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "--workspace", "--quiet", "--lib", "--bins", "--exclude", "e2e"]);
-    let beside = counted(&mut cargo)?;
-    let mut pair = sh::cargo();
-    pair.args(["test", "--quiet", "-p", "wire", "-p", "citadel", "-p", "samples", "--test", "*"]);
-    Ok(beside.and(counted(&mut pair)?))
+    let mut beside = cargo_test(&[]);
+    beside.args(["--lib", "--bins"]);
+    let beside = counted(&mut beside)?;
+    Ok(beside.and(counted(&mut cargo_test(&tests_of(&["wire", "citadel", "samples/apps"])?))?))
 }
 
 fn golden() -> Result<Counts> {
-    let mut cargo = sh::cargo();
-    cargo
-        .args(["test", "--quiet", "-p", "api", "-p", "pilot", "-p", "proxy", "-p", "meshctl", "--test", "*"]);
-    counted(&mut cargo)
+    counted(&mut cargo_test(&tests_of(GOLDEN)?))
 }
 
 /// Rewrites every golden file.
 pub(crate) fn bless() -> Result<()> {
-    let mut cargo = sh::cargo();
-    cargo
-        .args(["test", "--quiet", "-p", "api", "-p", "pilot", "-p", "proxy", "-p", "meshctl", "--test", "*"]);
-    sh::run(cargo.env("BLESS", "1"))?;
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "--quiet", "-p", "e2e", "--test", "paper", "--test", "fields"]);
-    sh::run(cargo.env("BLESS", "1"))?;
+    sh::run(cargo_test(&tests_of(GOLDEN)?).env("BLESS", "1"))?;
+    sh::run(cargo_test(&["paper".to_owned(), "fields".to_owned()]).env("BLESS", "1"))?;
     helm::bless()
 }
 
 fn e2e(tests: &[&str], equipment: Option<&Equipment>) -> Result<Counts> {
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "-p", "e2e"]);
-    for test in tests {
-        cargo.args(["--test", test]);
-    }
+    let mut cargo = cargo_test(&tests.iter().map(|test| (*test).to_owned()).collect::<Vec<_>>());
     environment(&mut cargo, &sh::target_dir().join("debug"), equipment);
     counted(&mut cargo)
 }
 
 /// A stock Envoy as judge: of every golden's resources, then beside our proxy.
 fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "--quiet", "-p", "pilot", "--test", "envoy", "--", "--ignored"]);
+    let mut cargo = cargo_test(&["envoy".to_owned()]);
+    cargo.args(["--", "--ignored"]);
     if let Some(equipment) = equipment {
         cargo.env("ENVOY", &equipment.envoy);
     }
@@ -196,8 +214,8 @@ fn stage_for_user() -> Result<PathBuf> {
 
 /// The test program that cargo built for `e2e/tests/laptop.rs`.
 fn laptop_test() -> Result<PathBuf> {
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "-p", "e2e", "--test", "laptop", "--no-run", "--message-format", "json"]);
+    let mut cargo = cargo_test(&["laptop".to_owned()]);
+    cargo.args(["--no-run", "--message-format", "json"]);
     let output = cargo.output().context("cargo test --no-run")?;
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
