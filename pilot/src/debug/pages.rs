@@ -1,7 +1,6 @@
-//! What pilot tells of itself: `/ready`, `/metrics`, `/version` and `/debug/*` under istiod's paths, on 8080 and 15014.
-//! Nothing here changes anything, and private keys are left out of every dump.
-
-mod registry;
+//! The paths and what each answers, except for services and endpoints, which `registry` tells.
+//!
+//! In: requests, and [`Debug`], what the rest of pilot shares. Out: responses. Called through [`routes`] by `app`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use wire::delta::Sync;
 use wire::{Kind, Resource};
 
+use super::registry;
 use crate::push::{Client, Hub, TypeState};
 use crate::world::World;
 
