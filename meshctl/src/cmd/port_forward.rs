@@ -94,7 +94,8 @@ fn object(client: &mut Client, kind: &str, namespace: &str, name: &str) -> Resul
 
 /// The number of the pod's port: of a Service its target, of a name the container's port of that name.
 fn inside(client: &mut Client, service: Option<&Value>, pod: &Pod, word: &str) -> Result<u16> {
-    let is_it = |port: &&Value| port["name"] == word || port["port"].to_string() == word;
+    let number = word.parse::<u64>().ok();
+    let is_it = |port: &&Value| port["name"] == word || (number.is_some() && port["port"].as_u64() == number);
     let mut wanted = word.to_owned();
     if let Some(service) = service {
         let ports = service["spec"]["ports"].as_array();

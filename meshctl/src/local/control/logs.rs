@@ -42,17 +42,19 @@ pub(super) fn logs(connection: &mut Connection, wish: &LogWish) -> Result<i32> {
             connection.line(shown(line, wish))?;
         }
     }
-    while wish.follow {
+    if !wish.follow {
+        return Ok(0);
+    }
+    loop {
         match connection.runtime.block_on(live.recv()) {
             Ok(line) if streams.contains(&line.stream) => connection.line(shown(&line, wish))?,
             Ok(_) => {}
             Err(RecvError::Lagged(lost)) => {
                 connection.problem(format!("({lost} lines were too fast and are not shown)"))?;
             }
-            Err(RecvError::Closed) => break,
+            Err(RecvError::Closed) => return Ok(0),
         }
     }
-    Ok(0)
 }
 
 fn containers(plan: &PodPlan, wish: &LogWish) -> Result<Vec<String>> {
