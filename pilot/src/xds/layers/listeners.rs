@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use wire::{Kind, Resource};
 
+use crate::model::names::overlap;
 use crate::model::routes::route::{GatewayRef, L4Match, Place};
 use crate::model::scope::Visible;
 use crate::model::service::{Port, Protocol};
@@ -153,8 +154,10 @@ impl Chains {
         let mut out =
             Chains { tls: Vec::new(), tcp: Vec::new(), rest: place::plain_target(scope, &own, base) };
         if port.protocol == Protocol::Tls {
-            let rules = scope.route(host, |s| !s.tls.is_empty()).into_iter().flat_map(|s| &s.tls);
-            for rule in rules {
+            // Server names tell rules apart, so one host of a wildcard may have a rule of its own.
+            let sets = scope.routes.iter().filter(|s| s.binds(&GatewayRef::Mesh));
+            let meeting = sets.filter(|s| s.hosts.iter().any(|h| overlap(h, host)));
+            for rule in meeting.flat_map(|s| &s.tls) {
                 let to = place::tcp_target(scope, &rule.to, port.number, base);
                 let holding = rule.matches.iter().filter(|m| m.client.holds(&place) && !m.sni.is_empty());
                 out.tls.extend(holding.map(|m| ByName {
