@@ -78,6 +78,7 @@ fn every_documented_difference_has_its_case() {
     let used: BTreeSet<&str> = text
         .split("differs: ")
         .skip(1)
+        .map(|rest| rest.trim_start_matches("Some(\""))
         .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next())
         .collect();
     let unused: Vec<&String> =

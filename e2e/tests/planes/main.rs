@@ -6,6 +6,7 @@
 
 mod calls;
 mod differences;
+mod frames;
 mod limits;
 mod raw;
 mod samples;

@@ -318,9 +318,7 @@ async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: 
     join_cookies(&mut parts.headers);
     let authority = match parts.uri.authority() {
         Some(authority) => authority.as_str().into(),
-        None => {
-            parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().into()
-        }
+        None => only_host(&parts.headers).into(),
     };
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let head_bytes = head_size(&parts.headers) + path.len();
@@ -336,6 +334,15 @@ async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: 
     let stream = Stream2::reading((!ended).then_some(body));
     let mut down = Down::H2 { respond, stream };
     exchange(session, &mut down, arrived, &mut Watchdog::new()).await;
+}
+
+/// The one `host`; empty where there is none, or where two leave a choice.
+fn only_host(headers: &http::HeaderMap) -> &str {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        _ => "",
+    }
 }
 
 /// HTTP/2 may split `cookie` into several fields, which HTTP/1.1 and applications want as one.
