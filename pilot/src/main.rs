@@ -1,10 +1,9 @@
 //! The program `pilot`.
 
-use clap::Parser;
 use pilot::settings::Settings;
 
 fn main() -> std::process::ExitCode {
-    match pilot::app::main(Settings::parse()) {
+    match pilot::app::main(Settings::read(std::env::args_os())) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pilot: {error:#}");

@@ -2,6 +2,7 @@
 //!
 //! In: the command line, the environment. Out: [`Settings`], read once by `app`. `pilot --help` shows the defaults.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,12 +79,32 @@ pub struct Settings {
     pub shutdown: Duration,
 
     /// Log lines as JSON
-    #[arg(long, alias = "log-as-json", action = ArgAction::SetTrue)]
+    #[arg(long = "log_as_json", alias = "log-as-json", action = ArgAction::SetTrue)]
     pub log_as_json: bool,
 
     /// Log levels: LEVEL or SCOPE:LEVEL, comma-separated
-    #[arg(long, alias = "log-output-level", default_value = "info")]
+    #[arg(long = "log_output_level", alias = "log-output-level", default_value = "info")]
     pub log_output_level: String,
+
+    /// DNS suffix of the cluster; no other is served
+    #[arg(long, default_value = "cluster.local", value_parser = ["cluster.local"])]
+    pub domain: String,
+
+    /// Accepted because istiod's charts give it; streams of proxies are not ended by their age
+    #[arg(long = "keepaliveMaxServerConnectionAge", value_name = "TIME", value_parser = duration)]
+    pub connection_age: Option<Duration>,
+}
+
+impl Settings {
+    /// Reads the process's arguments and ends it on a mistake or for `--help`. The word `discovery`, with which
+    /// istiod's image is started, may come first.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+        if arguments.get(1).is_some_and(|word| word == "discovery") {
+            arguments.remove(1);
+        }
+        Self::parse_from(arguments)
+    }
 }
 
 /// `HOST:PORT`; `:PORT` is every address, IPv6 and IPv4.
@@ -94,4 +115,20 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     base::settings::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_as_the_chart_says() {
+        let line = "pilot-discovery discovery --monitoringAddr=:15014 --log_output_level=default:info --log_as_json \
+            --domain cluster.local --keepaliveMaxServerConnectionAge 30m --ca-dir /tmp/ca";
+        let settings = Settings::read(line.split_whitespace().map(OsString::from));
+        assert_eq!((settings.log_output_level.as_str(), settings.log_as_json), ("default:info", true));
+        assert_eq!((settings.monitoring.port(), settings.config_dir), (15014, None));
+        let other = Settings::try_parse_from(["pilot", "--ca-dir", "/tmp/ca", "--domain", "example.org"]);
+        assert!(other.unwrap_err().to_string().contains("--domain"));
+    }
 }

@@ -143,6 +143,11 @@ Further flags of Envoy and of pilot-agent are accepted; the log names those that
 
 /// Parses the arguments after the program's name.
 pub fn parse(arguments: &[String]) -> Result<Flags, String> {
+    // Its flags are of no interest then.
+    if let Some(command @ ("istio-iptables" | "istio-clean-iptables")) = arguments.first().map(String::as_str)
+    {
+        return Err(format!("{command}: this program does not set or remove rules of interception"));
+    }
     let mut values = BTreeMap::new();
     let mut ignored = Vec::new();
     let mut words = Vec::new();
@@ -308,6 +313,7 @@ mod tests {
             ("-c f --concurrency two", ""),
             ("-c f --mode init", "serve and validate"),
             ("--use-dynamic-base-id=1 -c f", "takes no value"),
+            ("istio-iptables -p 15001 -z 15006 -u 1337", "istio-iptables: this program does not"),
         ] {
             match run(line) {
                 Err(error) => assert!(error.contains(why), "{line}: {error}"),
