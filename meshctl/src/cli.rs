@@ -64,7 +64,7 @@ enum Command {
 }
 
 /// How the list of commands is told: by what people want.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("A mesh on this machine", &["up", "down"]),
     (
         "Its objects, as with kubectl",
@@ -84,6 +84,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         ],
     ),
     ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
+    ("An installation in a cluster", &["manifest"]),
     ("Checks, and more", &["validate", "analyze", "x", "completion"]),
 ];
 

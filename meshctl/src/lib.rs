@@ -4,6 +4,7 @@
 //!   main -> cli (the command tree) -> cmd/* (one file per command) -> local/   a mesh on this machine
 //!                                                                  -> client/  a running mesh's pages
 //!                                                                  -> offline/ a mesh on paper: pilot and proxy, pure
+//!                                                                  -> install/ what an installation consists of
 //!                                                                  -> render/, proxy_config/  tables
 //! ```
 
@@ -11,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod cmd;
 pub mod globals;
+pub mod install;
 pub mod local;
 pub mod offline;
 pub mod proxy_config;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Command, Subcommand};
 
 use super::printed::Printed;
-use super::{analyze, completion, proxy_config, proxy_status, validate, version, x};
+use super::{analyze, completion, manifest, proxy_config, proxy_status, validate, version, x};
 use crate::globals::Globals;
 
 /// Commands that look and change nothing.
@@ -17,6 +17,7 @@ pub enum Inspect {
     ProxyStatus(proxy_status::ProxyStatus),
     #[command(name = "proxy-config", visible_alias = "pc")]
     ProxyConfig(proxy_config::ProxyConfig),
+    Manifest(manifest::Manifest),
     Version(version::Version),
     Completion(completion::Completion),
     #[command(name = "x", visible_alias = "experimental")]
@@ -34,6 +35,7 @@ impl Inspect {
             Inspect::Analyze(args) => analyze::run(args, globals),
             Inspect::ProxyStatus(args) => proxy_status::run(args, globals),
             Inspect::ProxyConfig(args) => proxy_config::run(args, globals),
+            Inspect::Manifest(args) => manifest::run(args),
             Inspect::Version(args) => version::run(args, globals),
             Inspect::Completion(args) => completion::run(args, tree),
             Inspect::Experimental(args) => x::run(args, globals),

@@ -14,6 +14,7 @@ pub mod get;
 pub mod inspect;
 pub mod label;
 pub mod logs;
+pub mod manifest;
 pub mod port_forward;
 pub mod printed;
 pub mod proxy_config;
