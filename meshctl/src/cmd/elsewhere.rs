@@ -4,11 +4,10 @@
 //! knows. So muscle memory gets an answer, not "unrecognized subcommand".
 
 /// Those that work on a cluster.
-const CLUSTER: [(&str, &str); 15] = [
+const CLUSTER: [(&str, &str); 14] = [
     ("install", "installs the control plane into a cluster; on this machine `meshctl up` starts it"),
     ("upgrade", "changes the control plane of a cluster; on this machine `meshctl down` and `up` do"),
     ("uninstall", "removes the control plane from a cluster; on this machine `meshctl down` ends it"),
-    ("manifest", "prints what `install` would put into a cluster"),
     (
         "precheck",
         "looks whether a cluster can be installed to; on this machine `meshctl up` says what is missing",
@@ -92,7 +91,7 @@ const INSTEAD: [(&str, &str); 34] = [
     ),
     ("drain", "there is one node only"),
     ("cordon", "there is one node only"),
-    ("profile", "istioctl has none any more, either; `install` will take its values"),
+    ("profile", "`meshctl manifest generate --set profile=NAME` prints what a profile installs"),
     ("operator", "istioctl has none any more, either"),
 ];
 
