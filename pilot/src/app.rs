@@ -1,25 +1,24 @@
 //! Wiring: builds the parts, starts them, waits. No logic of its own.
+//!
+//! In: settings. Out: the process's end. The order of starting is written here: the CA, the first batch of objects, the
+//! four sockets, and only then `/ready`, so that no proxy ever meets a pilot that knows nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use api::Findings;
-use base::Live;
 use base::drain::{self, Watch};
 use base::metrics::Metrics;
 use base::ready::Ready;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::authority::Authority;
 use crate::debug::{self, Debug};
-use crate::model::{self, Snapshot};
 use crate::push::{self, Hub, Stats};
 use crate::settings::Settings;
 use crate::source::{self, Access, Batch, Debounce};
-use crate::world::World;
+use crate::writer::Writer;
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -105,86 +104,6 @@ async fn start(
 
 async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be listened on"))
-}
-
-/// The only writer of objects: takes batches, resolves, publishes.
-struct Writer {
-    world: World,
-    snapshot: Snapshot,
-    shown: Arc<Live<World>>,
-    findings: Arc<Live<Findings>>,
-    /// Mistakes of the source, which knows all of its own.
-    read: Findings,
-}
-
-impl Writer {
-    fn new(first: Batch) -> Self {
-        let mut world = World::default();
-        world.apply(first.changes);
-        let (snapshot, found) = model::resolve(None, &world);
-        let writer = Self {
-            shown: Arc::new(Live::new(world.clone())),
-            findings: Arc::new(Live::new(Findings::new())),
-            world,
-            snapshot,
-            read: first.findings,
-        };
-        writer.tell(found);
-        writer
-    }
-
-    /// Until the source ends.
-    async fn follow(&mut self, mut batches: mpsc::Receiver<Batch>, mut lane: Debounce, hub: &Hub) {
-        loop {
-            let due = lane.due();
-            tokio::select! {
-                biased;
-                batch = batches.recv() => {
-                    let Some(batch) = batch else { return };
-                    let told = std::mem::replace(&mut self.read, batch.findings) != self.read;
-                    let dirty = self.world.apply(batch.changes);
-                    // A list that was read anew and holds nothing new is no change.
-                    if told || !dirty.is_empty() {
-                        lane.changed(Instant::now());
-                    }
-                }
-                () = at(due) => {
-                    lane.fired(Instant::now());
-                    self.publish(hub);
-                }
-            }
-        }
-    }
-
-    fn publish(&mut self, hub: &Hub) {
-        let (snapshot, found) = model::resolve(Some(&self.snapshot), &self.world);
-        self.snapshot = snapshot;
-        hub.publish(self.snapshot.clone());
-        // After it is in force: who sees an object here knows that the publication has it.
-        self.shown.set(self.world.clone());
-        self.tell(found);
-    }
-
-    /// Logs mistakes that are new and shows all of them.
-    fn tell(&self, found: Findings) {
-        let mut all = self.read.clone();
-        found.iter().for_each(|finding| all.push(finding.clone()));
-        let before = self.findings.load();
-        for finding in all.iter().filter(|finding| !before.iter().any(|old| old == *finding)) {
-            match finding.severity {
-                api::Severity::Info => tracing::info!("{finding}"),
-                api::Severity::Warning | api::Severity::Error => tracing::warn!("{finding}"),
-            }
-        }
-        self.findings.set(all);
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// SIGTERM or SIGINT.

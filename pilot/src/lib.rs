@@ -1,8 +1,8 @@
 //! The control plane's configuration server.
 //!
 //! ```text
-//!  source --Batch--> world --World--> model::resolve --Snapshot--> xds::say --Layers--> push
-//!  (files)           (one writer)     (pure)                        (pure, memo)         (one task per client)
+//!  source --Batch--> writer --World--> model::resolve --Snapshot--> xds::say --Layers--> push
+//!  (files or cluster)  (one task)        (pure)                        (pure, memo)         (one task per client)
 //! ```
 //! `authority` is the embedded CA and pilot's own certificate, `debug` what pilot tells of itself, `app` the wiring.
 //! `offline` is the way from text to resources without a process.
@@ -16,4 +16,5 @@ pub mod push;
 pub mod settings;
 pub mod source;
 pub mod world;
+mod writer;
 pub mod xds;

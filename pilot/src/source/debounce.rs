@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// State of one lane (configuration, or endpoints).
+/// State of the lane.
 #[derive(Debug)]
 pub struct Debounce {
     quiet: Duration,

@@ -1,7 +1,6 @@
 //! Which kinds a batch has changed.
 //!
-//! Made by `World::apply`, for callers that want to know whether a batch changed anything; sections ask
-//! `World::stamp`.
+//! Made by `World::apply`, for the writer, which publishes nothing where nothing changed; sections ask `World::stamp`.
 
 use std::collections::BTreeSet;
 
@@ -23,16 +22,5 @@ impl Dirty {
 
     pub fn contains(&self, kind: Kind) -> bool {
         self.0.contains(&kind)
-    }
-
-    /// Whether only endpoints changed, which have a shorter quiet time.
-    pub fn only_endpoints(&self) -> bool {
-        !self.is_empty()
-            && self.0.iter().all(|k| matches!(k, Kind::EndpointSlice | Kind::Endpoints | Kind::Pod))
-    }
-
-    /// Everything of both.
-    pub fn merge(&mut self, other: &Dirty) {
-        self.0.extend(other.0.iter().copied());
     }
 }

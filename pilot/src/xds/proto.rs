@@ -3,7 +3,7 @@
 //! Nothing here decides anything.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::{
@@ -94,10 +94,6 @@ pub fn ads() -> ConfigSource {
 
 pub fn socket(address: IpAddr, port: u16) -> Address {
     named_socket(&address.to_string(), port)
-}
-
-pub fn socket_addr(address: SocketAddr) -> Address {
-    socket(address.ip(), address.port())
 }
 
 /// An address by text: an IP, or a name where a cluster resolves it.

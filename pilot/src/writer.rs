@@ -1,0 +1,100 @@
+//! The only writer of objects.
+//!
+//! In: batches of a source, in their order. Out: the World as it is now, and a publication when the lane says that it
+//! is time: `model::resolve`, then `push::Hub::publish`. One task, started by `app`. Promises: a batch is published
+//! whole, and what is shown to debug pages and `meshctl` is what was published.
+
+use std::sync::Arc;
+
+use api::Findings;
+use base::Live;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::model::{self, Snapshot};
+use crate::push::Hub;
+use crate::source::{Batch, Debounce};
+use crate::world::World;
+
+/// The only writer of objects: takes batches, resolves, publishes.
+pub(crate) struct Writer {
+    pub(crate) world: World,
+    pub(crate) snapshot: Snapshot,
+    /// The World as it was published last.
+    pub(crate) shown: Arc<Live<World>>,
+    /// Everything that is wrong with it.
+    pub(crate) findings: Arc<Live<Findings>>,
+    /// Mistakes of the source, which knows all of its own.
+    read: Findings,
+}
+
+impl Writer {
+    /// Understands the first batch, which is complete.
+    pub(crate) fn new(first: Batch) -> Self {
+        let mut world = World::default();
+        world.apply(first.changes);
+        let (snapshot, found) = model::resolve(None, &world);
+        let writer = Self {
+            shown: Arc::new(Live::new(world.clone())),
+            findings: Arc::new(Live::new(Findings::new())),
+            world,
+            snapshot,
+            read: first.findings,
+        };
+        writer.tell(found);
+        writer
+    }
+
+    /// Takes batches and publishes, until the source ends.
+    pub(crate) async fn follow(&mut self, mut batches: mpsc::Receiver<Batch>, mut lane: Debounce, hub: &Hub) {
+        loop {
+            let due = lane.due();
+            tokio::select! {
+                biased;
+                batch = batches.recv() => {
+                    let Some(batch) = batch else { return };
+                    let told = std::mem::replace(&mut self.read, batch.findings) != self.read;
+                    let dirty = self.world.apply(batch.changes);
+                    // A list that was read anew and holds nothing new is no change.
+                    if told || !dirty.is_empty() {
+                        lane.changed(Instant::now());
+                    }
+                }
+                () = at(due) => {
+                    lane.fired(Instant::now());
+                    self.publish(hub);
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, hub: &Hub) {
+        let (snapshot, found) = model::resolve(Some(&self.snapshot), &self.world);
+        self.snapshot = snapshot;
+        hub.publish(self.snapshot.clone());
+        // After it is in force: who sees an object here knows that the publication has it.
+        self.shown.set(self.world.clone());
+        self.tell(found);
+    }
+
+    /// Logs mistakes that are new and shows all of them.
+    fn tell(&self, found: Findings) {
+        let mut all = self.read.clone();
+        found.iter().for_each(|finding| all.push(finding.clone()));
+        let before = self.findings.load();
+        for finding in all.iter().filter(|finding| !before.iter().any(|old| old == *finding)) {
+            match finding.severity {
+                api::Severity::Info => tracing::info!("{finding}"),
+                api::Severity::Warning | api::Severity::Error => tracing::warn!("{finding}"),
+            }
+        }
+        self.findings.set(all);
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
