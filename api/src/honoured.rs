@@ -172,16 +172,6 @@ pub fn unhonoured(object: &AnyObject) -> Findings {
     found.into_iter().map(tell).collect()
 }
 
-/// Whether a field of a kind, as `fields` lists them, is covered by the list.
-pub fn is_unhonoured(kind: Kind, field: &str) -> bool {
-    patterns(kind).iter().any(|pattern| {
-        let bare = pattern.split('=').next().unwrap_or_default();
-        bare.is_empty()
-            || field == bare
-            || field.strip_prefix(bare).is_some_and(|rest| rest.starts_with(['.', '[']))
-    })
-}
-
 /// Warnings for the mesh settings that are not at their default and not honoured.
 pub fn unhonoured_mesh(config: &MeshConfig, file: &str) -> Findings {
     let mut found = Vec::new();

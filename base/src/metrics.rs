@@ -16,7 +16,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
@@ -82,19 +82,6 @@ impl Metrics {
         self.register(name, help, Histogram::new(bounds.iter().copied()))
     }
 
-    /// A histogram with labels.
-    pub fn histogram_family<L>(
-        &self,
-        name: &str,
-        help: &str,
-        bounds: &'static [f64],
-    ) -> Family<L, Histogram, Bounds>
-    where
-        L: Clone + Hash + Eq + EncodeLabelSet + Debug + Send + Sync + 'static,
-    {
-        self.register(name, help, Family::new_with_constructor(Bounds(bounds)))
-    }
-
     /// Registers a counter-like metric under exactly `name`.
     pub fn counter_named<M: Metric + Clone + TypedMetric>(&self, name: &str, help: &str, metric: M) -> M {
         debug_assert!(matches!(M::TYPE, MetricType::Counter));
@@ -119,16 +106,6 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be encoded");
         }
         to_prometheus(&open, &inner.exact)
-    }
-}
-
-/// Makes histograms of one set of bounds.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds(pub &'static [f64]);
-
-impl MetricConstructor<Histogram> for Bounds {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
     }
 }
 

@@ -1,5 +1,5 @@
 //! A stock Envoy accepts what its proxies are sent: every golden case as one static bootstrap, checked by
-//! `envoy --mode validate`. Needs the program: `ENVOY=/path/to/envoy cargo test -p pilot --test envoy -- --ignored`.
+//! `envoy --mode validate`. Needs the program: `MESH_ENVOY=/path/to/envoy cargo test -p pilot --test envoy -- --ignored`.
 
 // A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
@@ -63,9 +63,9 @@ fn bootstrap(layers: &Layers) -> Value {
 }
 
 #[test]
-#[ignore = "needs ENVOY, the path of a stock Envoy"]
+#[ignore = "needs a stock Envoy: cargo xtask test planes"]
 fn stock_envoy_accepts_every_golden() {
-    let envoy = std::env::var_os("ENVOY").expect("ENVOY is the path of a stock Envoy");
+    let envoy = std::env::var_os("MESH_ENVOY").expect("MESH_ENVOY is the path of a stock Envoy");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut refused = Vec::new();
     for dir in fs::read_dir(&root).unwrap().map(|d| d.unwrap().path()).filter(|d| d.is_dir()) {

@@ -87,11 +87,6 @@ impl SpiffeId {
         Ok(SpiffeId { trust_domain, namespace: namespace.into(), service_account: service_account.into() })
     }
 
-    /// The same workload under another trust domain (an alias).
-    pub fn in_domain(&self, trust_domain: TrustDomain) -> Self {
-        SpiffeId { trust_domain, ..self.clone() }
-    }
-
     /// As AuthorizationPolicy writes it: without the scheme.
     pub fn principal(&self) -> String {
         format!("{}/ns/{}/sa/{}", self.trust_domain, self.namespace, self.service_account)

@@ -143,15 +143,14 @@ fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
     let mut cargo = cargo_test(&["envoy".to_owned()]);
     cargo.args(["--", "--ignored"]);
     if let Some(equipment) = equipment {
-        cargo.env("ENVOY", &equipment.envoy);
+        cargo.env("MESH_ENVOY", &equipment.envoy);
     }
     Ok(counted(&mut cargo)?.and(e2e(&["planes"], equipment)?))
 }
 
 /// The mesh's images on a real Kubernetes. Where there can be none the tests are counted as skipped.
 fn on_cluster() -> Result<Counts> {
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "-p", "e2e", "--test", "cluster"]);
+    let mut cargo = cargo_test(&["cluster".to_owned()]);
     let provider = match cluster::choose(None) {
         Ok(provider) => provider,
         Err(reason) => {

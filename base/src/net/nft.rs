@@ -178,12 +178,6 @@ impl Batch {
         }
     }
 
-    /// Removes a table, whether or not it existed.
-    pub fn remove_table(&mut self, family: Family, table: &str) {
-        self.message(NEW_TABLE, CREATE, family, format!("add table {table}"), |m| m.text(1, table));
-        self.message(DEL_TABLE, 0, family, format!("delete table {table}"), |m| m.text(1, table));
-    }
-
     /// Adds a chain; with a hook it is a base chain that accepts what no rule decides.
     pub fn chain(&mut self, family: Family, table: &str, chain: &str, hook: Option<Hook>) {
         self.message(NEW_CHAIN, CREATE, family, format!("add chain {chain}"), |m| {

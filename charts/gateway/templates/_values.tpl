@@ -16,15 +16,16 @@ The same text stands in every chart. Nothing is changed in place, so any rendere
 {{- mustMergeOverwrite (deepCopy .Values._internal_defaults_do_not_set) $profile (deepCopy (.Values.pilot | default dict)) (deepCopy $own) | toYaml -}}
 {{- end -}}
 
-{{/* What the user says that the chart does not know: lines of names. In: given, known, path, free (paths with any keys). */}}
+{{/* What the user says that the chart does not know: lines of names. In: given, known, prefix (where
+given stands), path, free (paths with any keys). */}}
 {{- define "mesh.unknown" -}}
 {{- range $key, $value := .given -}}
 {{- $path := list $.path $key | join "." | trimPrefix "." -}}
 {{- if not (hasKey $.known $key) }}
-value {{ $path }} is not known
+value {{ $.prefix }}{{ $path }} is not known
 {{- else if and (kindIs "map" $value) (kindIs "map" (get $.known $key)) -}}
 {{- if and (get $.known $key) (not (has $path $.free)) -}}
-{{- include "mesh.unknown" (dict "given" $value "known" (get $.known $key) "path" $path "free" $.free) -}}
+{{- include "mesh.unknown" (dict "given" $value "known" (get $.known $key) "prefix" $.prefix "path" $path "free" $.free) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -53,10 +54,12 @@ of values below which any key may stand), shared (`global` may hold values of ot
 {{- define "mesh.check" -}}
 {{- $v := include "mesh.values" .root | fromYaml -}}
 {{- $known := .root.Values._internal_defaults_do_not_set -}}
-{{- $own := mustMergeOverwrite (deepCopy (.root.Values.pilot | default dict)) (omit (deepCopy .root.Values) "_internal_defaults_do_not_set" "pilot") -}}
-{{- range .others -}}{{- if not (hasKey $known .) -}}{{- $own = omit $own . -}}{{- end -}}{{- end -}}
-{{- if .shared -}}{{- $own = omit $own "global" -}}{{- end -}}
-{{- $wrong := include "mesh.unknown" (dict "given" $own "known" $known "path" "" "free" .free) -}}
+{{- $own := omit .root.Values "_internal_defaults_do_not_set" "pilot" -}}
+{{- $pilot := .root.Values.pilot | default dict -}}
+{{- range .others -}}{{- if not (hasKey $known .) -}}{{- $own = omit $own . -}}{{- $pilot = omit $pilot . -}}{{- end -}}{{- end -}}
+{{- if .shared -}}{{- $own = omit $own "global" -}}{{- $pilot = omit $pilot "global" -}}{{- end -}}
+{{- $wrong := include "mesh.unknown" (dict "given" $own "known" $known "prefix" "" "path" "" "free" .free) -}}
+{{- $wrong = printf "%s%s" $wrong (include "mesh.unknown" (dict "given" $pilot "known" $known "prefix" "pilot." "path" "" "free" .free)) -}}
 {{- $list := .root.Files.Get "files/unhonoured.yaml" | fromYamlArray -}}
 {{- $wrong = printf "%s%s" $wrong (include "mesh.unhonoured" (dict "values" $v "list" $list)) -}}
 {{- if $wrong -}}

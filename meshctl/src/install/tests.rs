@@ -158,7 +158,7 @@ fn what_cannot_be_done_is_named() {
         (["profile=dmeo"], "profile \"dmeo\" is not known"),
         (["components.cni.enabled=true"], "components.cni is not honoured"),
         (["component.pilot.enabled=true"], "component is not known"),
-        (["values.pilot.replicas=2"], "value replicas is not known"),
+        (["values.pilot.replicas=2"], "value pilot.replicas is not known"),
         (["values.global.network=x"], "value global.network is not honoured"),
         (
             ["components.pilot.k8s.overlays[0].kind=Deployment"],
