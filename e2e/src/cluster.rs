@@ -100,17 +100,14 @@ fn expect(output: Output) -> String {
     output.stdout
 }
 
-fn kubectl(args: &[&str]) -> Output {
-    let config = std::env::var_os("MESH_KUBECONFIG")
-        .expect("MESH_KUBECONFIG names a test cluster; `cargo xtask test --cluster` sets it");
+/// kubectl on the test cluster.
+pub fn kubectl(args: &[&str]) -> Output {
     let program = std::env::var_os("MESH_KUBECTL").unwrap_or_else(|| OsString::from("kubectl"));
-    let mut command = Command::new(program);
-    command.args(args).env("KUBECONFIG", config).stdin(Stdio::null());
-    let told = command.output().expect("kubectl starts");
-    Output {
-        success: told.status.success(),
-        code: told.status.code(),
-        stdout: String::from_utf8_lossy(&told.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&told.stderr).into_owned(),
-    }
+    Output::of(Command::new(program).args(args).env("KUBECONFIG", kubeconfig()).stdin(Stdio::null()))
+}
+
+/// The test cluster's kubeconfig.
+pub fn kubeconfig() -> OsString {
+    std::env::var_os("MESH_KUBECONFIG")
+        .expect("MESH_KUBECONFIG names a test cluster; `cargo xtask test --cluster` sets it")
 }

@@ -21,6 +21,22 @@ pub struct Output {
     pub stderr: String,
 }
 
+impl Output {
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Output {
+            success: output.status.success(),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
@@ -38,6 +54,9 @@ pub struct Laptop {
 }
 
 impl Laptop {
+    /// Findings of `apply` name file and line.
+    pub const KNOWS_LINES: bool = true;
+
     /// `meshctl up -d` with these samples; returns when it says that the mesh is ready.
     #[track_caller]
     pub fn up(samples: &[&str]) -> Self {
@@ -81,13 +100,7 @@ impl Laptop {
 
     /// Runs `meshctl` on this mesh.
     pub fn meshctl(&self, args: &[&str]) -> Output {
-        let output = self.command(args).output().expect("meshctl can be started");
-        Output {
-            success: output.status.success(),
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Output::of(&mut self.command(args))
     }
 
     /// The command, for tests that want to hold the process.
@@ -176,9 +189,23 @@ impl Laptop {
         output.stdout
     }
 
+    /// What the control plane's metrics endpoint says; nothing while it does not run.
+    pub fn pilot_metrics(&self) -> String {
+        let ask = ["mesh-samples", "http", "http://127.0.0.1:15014/metrics"];
+        let mut args = vec!["exec", "-n", "istio-system", "deploy/istiod", "--"];
+        args.extend(ask);
+        self.meshctl(&args).stdout
+    }
+
+    /// Ends the control plane without warning.
+    #[track_caller]
+    pub fn kill_pilot(&self) {
+        self.kill("pilot");
+    }
+
     /// Kills a program of this mesh without warning: the process whose arguments name it and this mesh's folder.
     #[track_caller]
-    pub fn kill(&self, name: &str) {
+    fn kill(&self, name: &str) {
         let home = self.home.display().to_string();
         let is_it = |pid: &str| {
             let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();

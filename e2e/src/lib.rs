@@ -1,11 +1,13 @@
 //! The harness of the tests that need more than one component.
 //!
-//! `laptop` drives a whole mesh through `meshctl` and HTTP only, as a user would; `cluster` a Kubernetes through kubectl.
+//! `laptop` drives a whole mesh through `meshctl` and HTTP only, as a user would; `cluster` a Kubernetes through kubectl,
+//! `installed` a mesh on it, with the methods of `laptop`.
 //! Nothing depends on this crate.
 //! Programs are found through `MESH_BIN_DIR` (set by `cargo xtask test`), samples through `MESH_SAMPLES`.
 
 pub mod client;
 pub mod cluster;
+pub mod installed;
 pub mod laptop;
 pub mod origin;
 pub mod origin2;

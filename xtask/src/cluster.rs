@@ -256,6 +256,22 @@ pub(crate) fn reach(provider: Provider) -> Reach {
     }
 }
 
+/// Has `cargo` run its tests where the cluster's addresses can be reached, and tells them which cluster it is.
+pub(crate) fn enter(provider: Provider, cargo: &mut Command) -> Result<()> {
+    let reach = reach(provider);
+    match (provider, reach.programs) {
+        (Provider::Processes, Some(programs)) => {
+            let target = image::target()?.to_uppercase().replace('-', "_");
+            cargo.env(format!("CARGO_TARGET_{target}_RUNNER"), script_path("exec.sh"));
+            // Within its network the API server has its own address.
+            let inside = reach.kubeconfig.with_file_name("admin.conf");
+            cargo.env("MESH_KUBECONFIG", inside).env("MESH_KUBECTL", programs.join("kubectl"));
+        }
+        _ => drop(cargo.env("MESH_KUBECONFIG", reach.kubeconfig)),
+    }
+    Ok(())
+}
+
 /// What e2e/cluster/settings.sh calls DIR.
 fn cache() -> PathBuf {
     std::env::var_os("MESH_CLUSTER_DIR")
@@ -267,7 +283,11 @@ fn programs_dir() -> PathBuf {
 }
 
 fn script(name: &str) -> Command {
-    Command::new(sh::root().join("e2e/cluster").join(name))
+    Command::new(script_path(name))
+}
+
+fn script_path(name: &str) -> PathBuf {
+    sh::root().join("e2e/cluster").join(name)
 }
 
 fn kind(args: &[&str]) -> Command {

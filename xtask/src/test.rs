@@ -39,10 +39,7 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
             Ok(Counts::default())
         });
     }
-    // The cluster runs images, which are built by themselves.
-    if args != [CLUSTER] {
-        stages.stage("build", || build().map(|()| Counts::default()));
-    }
+    stages.stage("build", || build().map(|()| Counts::default()));
     let charts_named = args.contains(&"charts");
     if wanted("charts") {
         stages.stage("charts", || helm::test(charts_named));
@@ -155,23 +152,28 @@ fn on_cluster() -> Result<Counts> {
         Ok(provider) => provider,
         Err(reason) => {
             eprintln!("SKIPPED: {reason:#}");
-            return counted(&mut cargo);
+            return Ok(Counts { ignored: listed(&mut cargo)?, ..Counts::default() });
         }
     };
     let was_up = cluster::running(provider);
     image::image(&["--profile".into(), "release".into()])?;
     cluster::up(provider, "node", cluster::API_PORT)?;
     cluster::load(provider, &[])?;
-    let reach = cluster::reach(provider);
-    cargo.args(["--", "--ignored"]).env("MESH_KUBECONFIG", reach.kubeconfig);
-    if let Some(programs) = reach.programs {
-        cargo.env("MESH_KUBECTL", programs.join("kubectl"));
-    }
+    cluster::enter(provider, &mut cargo)?;
+    // One mesh for all of them.
+    cargo.args(["--", "--test-threads=1"]).env("MESH_BIN_DIR", sh::target_dir().join("debug"));
     let outcome = counted(&mut cargo);
     if !was_up {
         cluster::down(provider, false)?;
     }
     outcome
+}
+
+/// How many tests there are, without running any.
+fn listed(cargo: &mut Command) -> Result<usize> {
+    let told = cargo.args(["--", "--list"]).output().context("cargo test -- --list")?;
+    let lines = String::from_utf8_lossy(&told.stdout).into_owned();
+    Ok(lines.lines().filter(|line| line.ends_with(": test")).count())
 }
 
 fn environment(command: &mut Command, bin_dir: &Path, equipment: Option<&Equipment>) {

@@ -4,7 +4,6 @@ use e2e::cluster::Namespace;
 use e2e::until::eventually;
 
 #[test]
-#[ignore = "needs a cluster: cargo xtask test --cluster"]
 fn bookinfo_answers() {
     let bookinfo = Namespace::new();
     bookinfo.deploy(&["bookinfo/platform/kube/bookinfo.yaml"]);
@@ -25,7 +24,6 @@ fn bookinfo_answers() {
 }
 
 #[test]
-#[ignore = "needs a cluster: cargo xtask test --cluster"]
 fn images_are_not_root_and_hold_one_program() {
     let curl = Namespace::new();
     curl.deploy(&["curl/curl.yaml"]);
@@ -36,7 +34,6 @@ fn images_are_not_root_and_hold_one_program() {
 }
 
 #[test]
-#[ignore = "needs a cluster: cargo xtask test --cluster"]
 fn documented_calls_from_the_curl_pod() {
     let calls = Namespace::new();
     calls.deploy(&["curl/curl.yaml", "httpbin/httpbin.yaml", "tcp-echo/tcp-echo-services.yaml"]);

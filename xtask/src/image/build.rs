@@ -44,7 +44,7 @@ fn flags() -> Result<String> {
 }
 
 /// The compiler's own target.
-fn target() -> Result<String> {
+pub(crate) fn target() -> Result<String> {
     let told = Command::new("rustc").arg("-vV").output().context("rustc -vV")?;
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let host =

@@ -12,4 +12,5 @@ mod catalog;
 mod command;
 mod layer;
 
+pub(crate) use build::target;
 pub(crate) use command::{archives, image};

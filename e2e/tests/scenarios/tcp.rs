@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use e2e::laptop::Laptop;
+use crate::Mesh;
 use e2e::until::eventually;
 
 /// One connection, one line there and back.
@@ -26,7 +26,7 @@ fn echo(to: SocketAddr) -> std::io::Result<String> {
 
 #[test]
 fn tcp_traffic_shifting() {
-    let mesh = Laptop::up(&["tcp-echo/tcp-echo-services.yaml"]);
+    let mesh = Mesh::up(&["tcp-echo/tcp-echo-services.yaml"]);
     mesh.apply("tcp-echo/tcp-echo-all-v1.yaml");
     eventually("v1 answers through the gateway", || match echo(mesh.tcp) {
         Ok(line) if line == "one hello" => Ok(()),

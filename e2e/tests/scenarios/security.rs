@@ -1,6 +1,6 @@
 //! Mutual TLS migration: PERMISSIVE takes plain text from a pod without a sidecar, STRICT does not.
 
-use e2e::laptop::Laptop;
+use crate::Mesh;
 use e2e::until::eventually;
 
 const STRICT: &str = r#"
@@ -23,14 +23,14 @@ spec:
   template:
     metadata: {labels: {app: curl}}
     spec:
-      containers: [{name: curl, image: curlimages/curl, command: [/bin/sleep, infinity]}]
+      containers: [{name: curl, image: "curlimages/curl:8.16.0", command: [/bin/sleep, infinity]}]
 "#;
 
 const ASK: [&str; 5] = ["mesh-samples", "http", "-o", "/dev/stdout", "http://httpbin.default:8000/headers"];
 
 #[test]
 fn mutual_tls_migration() {
-    let mesh = Laptop::up(&["httpbin/httpbin.yaml", "curl"]);
+    let mesh = Mesh::up(&["httpbin/httpbin.yaml", "curl"]);
     mesh.apply_text("legacy.yaml", LEGACY);
     let legacy =
         || mesh.meshctl(&[&["exec", "-n", "legacy", "deploy/curl", "-c", "curl", "--"], &ASK[..]].concat());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::Mesh;
 use e2e::client::Ask;
-use e2e::laptop::Laptop;
 use e2e::until::eventually;
 
 /// Requests through the gateway until told to stop; counts answers, keeps the first failure.
@@ -17,7 +17,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(mesh: &Laptop, path: &'static str) -> Self {
+    fn start(mesh: &Mesh, path: &'static str) -> Self {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let to = mesh.http;
         let workers = (0..2)
@@ -63,29 +63,20 @@ impl Load {
 }
 
 /// A counter of pilot's metrics, all labels added up.
-fn pilot_counter(mesh: &Laptop, name: &str) -> f64 {
-    let output = mesh.meshctl(&[
-        "exec",
-        "-n",
-        "istio-system",
-        "deploy/istiod",
-        "--",
-        "mesh-samples",
-        "http",
-        "http://127.0.0.1:15014/metrics",
-    ]);
-    let lines = output.stdout.lines().filter(|line| line.starts_with(name));
+fn pilot_counter(mesh: &Mesh, name: &str) -> f64 {
+    let text = mesh.pilot_metrics();
+    let lines = text.lines().filter(|line| line.starts_with(name));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 #[test]
 fn pilot_restarts_under_load() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
     let load = Load::start(&mesh, "/productpage");
     load.more(20);
-    mesh.kill("pilot");
+    mesh.kill_pilot();
     load.more(50);
     let connected = || pilot_counter(&mesh, "pilot_xds{");
     eventually("every proxy is back", || match connected() {
@@ -103,7 +94,7 @@ fn pilot_restarts_under_load() {
 
 #[test]
 fn a_broken_object_among_good_ones() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     let file = mesh.file(
         "three.yaml",
@@ -134,7 +125,10 @@ spec:
     let output = mesh.meshctl(&["apply", "-f", &file]);
     assert!(!output.success, "{output}");
     let told = format!("{}{}", output.stdout, output.stderr);
-    for part in ["three.yaml:15", "ratings", "spec.http[0].timeout", "soon"] {
+    if Mesh::KNOWS_LINES {
+        assert!(told.contains("three.yaml:15"), "{output}");
+    }
+    for part in ["ratings", "spec.http[0].timeout", "soon"] {
         assert!(told.contains(part), "the message says {part}: {output}");
     }
     eventually("the good ones are in force", || {
@@ -151,7 +145,7 @@ spec:
 
 #[test]
 fn an_edit_among_many_routes_keeps_connections() {
-    let mesh = Laptop::up(&["httpbin/httpbin.yaml", "curl"]);
+    let mesh = Mesh::up(&["httpbin/httpbin.yaml", "curl"]);
     let mut text = String::new();
     for number in 0..300 {
         text.push_str(&format!(
@@ -200,7 +194,7 @@ fn an_edit_among_many_routes_keeps_connections() {
 #[test]
 fn certificates_rotate_under_load() {
     let short = "defaultConfig:\n  proxyMetadata:\n    SECRET_TTL: 60s";
-    let mesh = Laptop::up_with(short, &["bookinfo"]);
+    let mesh = Mesh::up_with(short, &["bookinfo"]);
     let pod = mesh.pods("app=details").remove(0);
     let certificate = || -> String {
         let text = mesh.ok(&["proxy-config", "secret", &pod, "-o", "json"]);

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use crate::Mesh;
 use e2e::client::Ask;
-use e2e::laptop::Laptop;
 use e2e::until::eventually;
 
 const GATEWAY: &str = r#"
@@ -29,7 +29,7 @@ spec:
 
 #[test]
 fn ingress_control() {
-    let mesh = Laptop::up(&["httpbin/httpbin.yaml"]);
+    let mesh = Mesh::up(&["httpbin/httpbin.yaml"]);
     mesh.apply_text("gateway.yaml", GATEWAY);
     let ok = Ask::get("/status/200").host("httpbin.example.com");
     let reply = eventually("the gateway forwards", || {
@@ -69,7 +69,7 @@ spec:
 "#;
 
 /// Certificates as the task makes them, with openssl: a root, and server and client leaves signed by it.
-fn certificates(mesh: &Laptop) {
+fn certificates(mesh: &Mesh) {
     let script = r#"set -e
 cd "$1"
 openssl req -x509 -sha256 -nodes -days 30 -newkey rsa:2048 -subj '/O=example Inc./CN=example.com' -keyout root.key -out root.crt
@@ -82,7 +82,7 @@ done"#;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn secret(mesh: &Laptop, ca: bool) {
+fn secret(mesh: &Mesh, ca: bool) {
     let read = |name: &str| {
         let text = std::fs::read_to_string(mesh.home().join(name)).expect("openssl wrote it");
         text.lines().map(|line| format!("    {line}\n")).collect::<String>()
@@ -100,7 +100,7 @@ fn secret(mesh: &Laptop, ca: bool) {
 }
 
 /// `GET /status/418` over TLS with openssl; what came back, head included.
-fn secure_get(mesh: &Laptop, with_client: bool) -> String {
+fn secure_get(mesh: &Mesh, with_client: bool) -> String {
     let mut command = Command::new("openssl");
     let address = mesh.https.to_string();
     command.args([
@@ -130,7 +130,7 @@ fn secure_get(mesh: &Laptop, with_client: bool) -> String {
 
 #[test]
 fn secure_ingress() {
-    let mesh = Laptop::up(&["httpbin/httpbin.yaml"]);
+    let mesh = Mesh::up(&["httpbin/httpbin.yaml"]);
     certificates(&mesh);
     secret(&mesh, false);
     mesh.apply_text("gateway.yaml", &SECURE.replace("MODE", "SIMPLE"));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::Mesh;
 use e2e::client::Ask;
-use e2e::laptop::Laptop;
 use e2e::until::eventually;
 
 /// The samples of one metric: labels and value.
@@ -60,7 +60,7 @@ fn expected(reporter: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn standard_http_metrics() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     for _ in 0..5 {
         assert_eq!(mesh.get("/productpage").status, 200);
     }
@@ -90,7 +90,7 @@ fn standard_http_metrics() {
 
 #[test]
 fn standard_tcp_metrics() {
-    let mesh = Laptop::up(&["tcp-echo/tcp-echo-services.yaml", "curl"]);
+    let mesh = Mesh::up(&["tcp-echo/tcp-echo-services.yaml", "curl"]);
     let say = ["mesh-samples", "tcp", "tcp-echo", "9000", "hello"];
     eventually("the echo answers", || {
         let output = mesh.exec("curl", "curl", &say);
@@ -126,7 +126,7 @@ fn standard_tcp_metrics() {
 
 #[test]
 fn access_log() {
-    let mesh = Laptop::up(&["httpbin/httpbin.yaml", "curl"]);
+    let mesh = Mesh::up(&["httpbin/httpbin.yaml", "curl"]);
     let ask = [
         "mesh-samples",
         "http",
@@ -173,12 +173,12 @@ spec:
   template:
     metadata: {labels: {app: zipkin}, annotations: {sidecar.istio.io/inject: "false"}}
     spec:
-      containers: [{name: zipkin, image: openzipkin/zipkin, command: [mesh-samples], args: [spans, "9411"]}]
+      containers: [{name: zipkin, image: "openzipkin/zipkin-slim:3.4", command: [mesh-samples], args: [spans, "9411"]}]
 "#;
 
 #[test]
 fn one_connected_trace() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply_text("zipkin.yaml", COLLECTOR);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-reviews-v3.yaml");

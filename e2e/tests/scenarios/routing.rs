@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::Mesh;
 use e2e::client::{Ask, Reply};
-use e2e::laptop::Laptop;
 use e2e::until::eventually;
 
 /// Which reviews version answered, told by its stars: `v1` has none, `v2` black, `v3` red.
@@ -26,7 +26,7 @@ fn version(page: &Reply) -> Result<&'static str, String> {
 }
 
 /// How many of `count` pages came from which version.
-fn tally(mesh: &Laptop, count: usize, ask: &Ask<'_>) -> BTreeMap<&'static str, usize> {
+fn tally(mesh: &Mesh, count: usize, ask: &Ask<'_>) -> BTreeMap<&'static str, usize> {
     let mut tally = BTreeMap::new();
     for _ in 0..count {
         let page = mesh.ask(ask);
@@ -36,7 +36,7 @@ fn tally(mesh: &Laptop, count: usize, ask: &Ask<'_>) -> BTreeMap<&'static str, u
 }
 
 /// The session cookie of a person signed in at the bookstore.
-fn sign_in(mesh: &Laptop, user: &str) -> String {
+fn sign_in(mesh: &Mesh, user: &str) -> String {
     let body = format!("username={user}&passwd=x");
     let reply = mesh.ask(&Ask {
         method: "POST",
@@ -54,7 +54,7 @@ fn sign_in(mesh: &Laptop, user: &str) -> String {
 
 #[test]
 fn request_routing() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     let all = eventually("all three versions are seen", || {
         let seen = tally(&mesh, 9, &Ask::get("/productpage"));
         if seen.len() == 3 { Ok(seen) } else { Err(format!("{seen:?}")) }
@@ -89,7 +89,7 @@ fn request_routing() {
 
 #[test]
 fn fault_injection() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
     mesh.apply("bookinfo/networking/virtual-service-reviews-test-v2.yaml");
@@ -129,7 +129,7 @@ fn fault_injection() {
 
 #[test]
 fn traffic_shifting() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
     mesh.apply("bookinfo/networking/virtual-service-reviews-50-v3.yaml");
@@ -152,7 +152,7 @@ fn traffic_shifting() {
 
 #[test]
 fn request_timeouts() {
-    let mesh = Laptop::up(&["bookinfo"]);
+    let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
     mesh.apply_text(
@@ -186,7 +186,7 @@ fn request_timeouts() {
 
 #[test]
 fn mirroring() {
-    let mesh = Laptop::up(&["curl"]);
+    let mesh = Mesh::up(&["curl"]);
     mesh.apply_text("httpbin.yaml", HTTPBIN_TWICE);
     let ask = ["curl", "-sS", "http://httpbin:8000/headers"];
     eventually("httpbin answers", || {
@@ -224,7 +224,7 @@ spec:
   template:
     metadata: {labels: {app: httpbin, version: v1}}
     spec:
-      containers: [{name: httpbin, image: docker.io/mccutchen/go-httpbin, command: [mesh-samples], args: [httpbin, "8080"]}]
+      containers: [{name: httpbin, image: "docker.io/mccutchen/go-httpbin:v2.15.0", command: [mesh-samples], args: [httpbin, "8080"]}]
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -234,7 +234,7 @@ spec:
   template:
     metadata: {labels: {app: httpbin, version: v2}}
     spec:
-      containers: [{name: httpbin, image: docker.io/mccutchen/go-httpbin, command: [mesh-samples], args: [httpbin, "8080"]}]
+      containers: [{name: httpbin, image: "docker.io/mccutchen/go-httpbin:v2.15.0", command: [mesh-samples], args: [httpbin, "8080"]}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
