@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cmd::{self, printed};
-use crate::globals::{DEFAULT_MESH, Globals};
+use crate::globals::Globals;
 
 /// A service mesh: on this machine, and in a cluster.
 #[derive(Debug, Parser)]
@@ -148,15 +148,15 @@ fn act(command: Command, globals: &Globals) -> Result<i32> {
     let global = match &command {
         Command::Inspect(command) => return Ok(command.run(globals, &Cli::command())?.write().into()),
         // They make and end laptop meshes, whatever cluster may be around.
-        Command::Up(_) | Command::Down(_) => laptop(globals.mesh.as_deref().unwrap_or(DEFAULT_MESH), globals),
+        Command::Up(_) | Command::Down(_) => laptop(&globals.own_mesh(), globals),
         // Their output is somebody else's.
-        Command::Logs(_) | Command::Exec(_) | Command::PortForward(_) => laptop(globals.mesh()?, globals),
+        Command::Logs(_) | Command::Exec(_) | Command::PortForward(_) => laptop(&globals.mesh()?, globals),
         _ => {
             let mesh = globals.mesh()?;
             if std::io::stdout().is_terminal() {
                 anstream::eprintln!("mesh {mesh} on this machine");
             }
-            laptop(mesh, globals)
+            laptop(&mesh, globals)
         }
     };
     let global = &global;

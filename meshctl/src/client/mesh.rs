@@ -31,11 +31,11 @@ impl Mesh {
     /// A cluster is meant, or no mesh of this name runs here; the error says what to do.
     pub fn find(globals: &Globals) -> Result<Self> {
         let name = globals.mesh()?;
-        Client::connect(name)?;
+        Client::connect(&name)?;
         if std::io::stdout().is_terminal() {
             anstream::eprintln!("mesh {name} on this machine");
         }
-        Ok(Self::named(name, globals))
+        Ok(Self::named(&name, globals))
     }
 
     /// The mesh that is meant, if one runs; a cluster that is meant is an error as above.
@@ -44,7 +44,7 @@ impl Mesh {
     /// A cluster is meant, or the socket cannot be used.
     pub fn find_if_running(globals: &Globals) -> Result<Option<Self>> {
         let name = globals.mesh()?;
-        Ok(Client::try_connect(name)?.map(|_| Self::named(name, globals)))
+        Ok(Client::try_connect(&name)?.map(|_| Self::named(&name, globals)))
     }
 
     fn named(name: &str, globals: &Globals) -> Self {
