@@ -32,26 +32,48 @@ use crate::tls::{self, Names};
 
 /// How often files are looked at. Mounted secrets change by renaming links, which notifications often miss.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Part of a root's life in which it is renewed; Istio's `CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE`, 20.
+pub const DEFAULT_GRACE: f64 = 0.2;
+
+/// The JWKS file and the keys read from it.
+pub type KeyFile = (PathBuf, Live<Keys>);
 
 /// What changes on disk while running.
 pub struct Files {
-    /// The CA's directory.
-    pub ca_dir: PathBuf,
+    /// The CA's directory; none if the CA is kept elsewhere.
+    pub ca_dir: Option<PathBuf>,
     /// The JWKS file and the keys read from it.
-    pub jwks: Option<(PathBuf, Live<Keys>)>,
-    /// For roots of our own.
-    pub policy: RootPolicy,
+    pub jwks: Option<KeyFile>,
+    /// For a root of our own, which is renewed; none for somebody else's.
+    pub policy: Option<RootPolicy>,
 }
 
 /// A citadel from its settings, and the files to watch for it.
 pub fn build(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Arc<Citadel>, Files)> {
+    let policy = root_policy(settings);
+    let (authority, found) =
+        load_or_create(&settings.ca_dir, &policy, SystemTime::now()).map_err(anyhow::Error::msg)?;
+    tracing::info!(dir = %settings.ca_dir.display(), ?found, "certificate authority ready");
+    let (citadel, jwks) = assemble(authority, settings, metrics, Vec::new())?;
+    Ok((citadel, Files { ca_dir: Some(settings.ca_dir.clone()), jwks, policy: Some(policy) }))
+}
+
+/// How a root of our own is made with these settings.
+pub fn root_policy(settings: &Settings) -> RootPolicy {
+    RootPolicy { organization: settings.trust_domain.clone(), ttl: settings.root_ttl }
+}
+
+/// A citadel that signs with `authority`, wherever that came from; `more` attestors are asked after those of the
+/// settings.
+pub fn assemble(
+    authority: Authority,
+    settings: &Settings,
+    metrics: &Metrics,
+    more: Vec<Box<dyn Attestor>>,
+) -> anyhow::Result<(Arc<Citadel>, Option<KeyFile>)> {
     let clock: Arc<dyn Clock> = Real::shared();
     let parse = |text: &String| TrustDomain::new(text).with_context(|| format!("--trust-domain {text}"));
     let trust_domain = parse(&settings.trust_domain)?;
-    let policy = RootPolicy { organization: trust_domain.to_string(), ttl: settings.root_ttl };
-    let (authority, found) =
-        load_or_create(&settings.ca_dir, &policy, clock.now()).map_err(anyhow::Error::msg)?;
-    tracing::info!(dir = %settings.ca_dir.display(), ?found, "certificate authority ready");
     let authority = Live::new(authority);
     let mut trust_domains = vec![trust_domain.clone()];
     for alias in &settings.trust_domain_aliases {
@@ -66,10 +88,11 @@ pub fn build(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Arc<Cita
         let audiences = settings.audiences.clone();
         attestors.push(Box::new(TokenAttestor { keys, audiences, trust_domain, clock: clock.clone() }));
     }
+    attestors.extend(more);
     let mut citadel = Citadel::new(authority, attestors, clock);
     citadel.lifetimes = Lifetimes { default: settings.default_ttl, max: settings.max_ttl };
     citadel.counts = Counts::register(metrics);
-    Ok((Arc::new(citadel), Files { ca_dir: settings.ca_dir.clone(), jwks, policy }))
+    Ok((Arc::new(citadel), jwks))
 }
 
 /// Serves until the drain: gRPC over TLS on `listener`, readiness and metrics on `monitoring`.
@@ -180,36 +203,37 @@ pub async fn watch_files(citadel: Arc<Citadel>, files: Files, mut drain: Watch) 
 }
 
 fn renew_if_due(citadel: &Citadel, files: &Files) {
-    let authority = citadel.authority.load();
-    if !authority.is_self_signed() {
+    let (Some(dir), Some(policy)) = (&files.ca_dir, &files.policy) else { return };
+    let now = citadel.clock.now();
+    if !is_due(&citadel.authority.load(), DEFAULT_GRACE, now) {
         return;
     }
-    // The key stays, so whoever trusts the old root trusts the new one: nothing to spread, nothing to retire.
-    let rules = Rules { grace: 0.2, spread: Duration::ZERO, leaf: Duration::ZERO };
-    let slots = Slots { current: authority.life(), next: None, old: None };
-    if next_action(&slots, &rules, citadel.clock.now()) == Action::Prepare {
-        match renew_root(&files.ca_dir, &authority, &files.policy, citadel.clock.now()) {
-            Ok(renewed) => {
-                tracing::info!("root certificate renewed with the same key");
-                citadel.authority.set(renewed);
-            }
-            Err(reason) => tracing::error!(reason, "root certificate could not be renewed"),
+    match renew_root(dir, policy, now) {
+        Ok(renewed) => {
+            tracing::info!("root certificate renewed with the same key");
+            citadel.authority.set(renewed);
         }
+        Err(reason) => tracing::error!(reason, "root certificate could not be renewed"),
     }
 }
 
+/// Whether a root of our own is in the last part (`grace`, 0 to 1) of its life and must be renewed.
+pub fn is_due(authority: &Authority, grace: f64, now: SystemTime) -> bool {
+    // The key stays, so whoever trusts the old root trusts the new one: nothing to spread, nothing to retire.
+    let rules = Rules { grace, spread: Duration::ZERO, leaf: Duration::ZERO };
+    let slots = Slots { current: authority.life(), next: None, old: None };
+    authority.is_self_signed() && next_action(&slots, &rules, now) == Action::Prepare
+}
+
 fn reload(citadel: &Citadel, files: &Files) {
-    match load(&files.ca_dir) {
-        Ok(Some(authority)) => {
-            if differs(&authority, &citadel.authority.load()) {
-                tracing::info!("certificate authority reloaded");
-                citadel.authority.set(authority);
+    if let Some(dir) = &files.ca_dir {
+        match load(dir) {
+            Ok(Some(authority)) => take(citadel, authority),
+            Ok(None) => {
+                tracing::error!(dir = %dir.display(), "the CA's key is gone; the last one stays")
             }
+            Err(reason) => tracing::error!(reason, "the CA's files are wrong; the last good ones stay"),
         }
-        Ok(None) => {
-            tracing::error!(dir = %files.ca_dir.display(), "the CA's key is gone; the last one stays")
-        }
-        Err(reason) => tracing::error!(reason, "the CA's files are wrong; the last good ones stay"),
     }
     if let Some((path, keys)) = &files.jwks {
         match read_keys(path) {
@@ -219,8 +243,12 @@ fn reload(citadel: &Citadel, files: &Files) {
     }
 }
 
-fn differs(a: &Authority, b: &Authority) -> bool {
-    a.certificate() != b.certificate() || a.roots() != b.roots()
+/// Signs with another authority from now on, if it is another.
+pub fn take(citadel: &Citadel, authority: Authority) {
+    if authority != *citadel.authority.load() {
+        tracing::info!("certificate authority reloaded");
+        citadel.authority.set(authority);
+    }
 }
 
 fn read_keys(path: &Path) -> Result<Keys, String> {
@@ -233,7 +261,7 @@ fn read_keys(path: &Path) -> Result<Keys, String> {
 fn stamp(files: &Files) -> Vec<Option<SystemTime>> {
     let names =
         ["ca-key.pem", "ca-cert.pem", "cert-chain.pem", "root-cert.pem", "tls.key", "tls.crt", "ca.crt"];
-    let paths = names.iter().map(|name| files.ca_dir.join(name));
+    let paths = files.ca_dir.iter().flat_map(|dir| names.iter().map(|name| dir.join(name)));
     let paths = paths.chain(files.jwks.iter().map(|(path, _)| path.clone()));
     paths.map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok()).collect()
 }

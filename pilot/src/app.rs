@@ -4,6 +4,7 @@
 //! four sockets, and only then `/ready`, so that no proxy ever meets a pilot that knows nothing.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -14,10 +15,11 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::authority::Authority;
+use crate::cluster::Cluster;
 use crate::debug::{self, Debug};
 use crate::push::{self, Hub, Stats};
 use crate::settings::Settings;
-use crate::source::{self, Access, Batch, Debounce};
+use crate::source::{self, Batch, Debounce};
 use crate::writer::Writer;
 
 /// Runs until SIGTERM or SIGINT.
@@ -40,9 +42,10 @@ async fn run(settings: Settings) -> Result<()> {
     let metrics = Metrics::new();
     let ready = Ready::new();
     let published = ready.block("configuration");
-    let authority = Authority::open(&settings, &metrics, &watch)?;
+    let cluster = Cluster::open(&settings).await?;
+    let authority = Authority::open(&settings, cluster.as_ref(), &metrics, &watch).await?;
     let (batches, mut received) = mpsc::channel(16);
-    let watching = base::task::spawn("source", objects(settings.clone(), batches));
+    let watching = base::task::spawn("source", objects(settings.config_dir.clone(), cluster, batches));
     let Some(first) = received.recv().await else {
         return watching.await.context("the source of objects ended")?;
     };
@@ -69,13 +72,18 @@ async fn run(settings: Settings) -> Result<()> {
 }
 
 /// Objects of a folder or of a cluster.
-async fn objects(settings: Settings, batches: mpsc::Sender<Batch>) -> Result<()> {
-    match settings.config_dir {
-        Some(folder) => source::watch(folder, batches).await,
-        None => {
-            let access = Access { kubeconfig: settings.kubeconfig, root_namespace: settings.namespace };
-            source::watch_cluster(access, batches).await
+async fn objects(
+    folder: Option<PathBuf>,
+    cluster: Option<Cluster>,
+    batches: mpsc::Sender<Batch>,
+) -> Result<()> {
+    match (folder, cluster) {
+        (Some(folder), _) => source::watch(folder, batches).await,
+        (None, Some(Cluster { client, namespace })) => {
+            source::watch_cluster(client, &namespace, batches).await;
+            Ok(())
         }
+        (None, None) => Ok(()),
     }
 }
 

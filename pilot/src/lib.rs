@@ -4,11 +4,12 @@
 //!  source --Batch--> writer --World--> model::resolve --Snapshot--> xds::say --Layers--> push
 //!  (files or cluster)  (one task)        (pure)                        (pure, memo)         (one task per client)
 //! ```
-//! `authority` is the embedded CA and pilot's own certificate, `debug` what pilot tells of itself, `app` the wiring.
-//! `offline` is the way from text to resources without a process.
+//! `authority` is the embedded CA and pilot's own certificate, `cluster` what pilot does in a cluster beside reading,
+//! `debug` what pilot tells of itself, `app` the wiring. `offline` is the way from text to resources without a process.
 
 pub mod app;
 mod authority;
+mod cluster;
 pub mod debug;
 pub mod model;
 pub mod offline;

@@ -26,9 +26,27 @@ pub struct Settings {
     #[arg(long, env = "POD_NAMESPACE", default_value = "istio-system")]
     pub namespace: String,
 
-    /// Directory of the certificate authority: root certificate and key, made on the first start
+    /// A kubeconfig that is used if it is there: istiod's chart mounts one for a control plane outside of its cluster
+    #[arg(long, env = "KUBECONFIG", hide = true)]
+    pub mounted_kubeconfig: Option<String>,
+
+    /// Directory of the certificate authority: root certificate and key, made on the first start; without it
+    /// ROOT_CA_DIR counts, then the Secret istio-ca-secret of the cluster
     #[arg(long, value_name = "DIR")]
-    pub ca_dir: PathBuf,
+    pub ca_dir: Option<PathBuf>,
+
+    /// Directory of an authority of your own, which istiod's chart mounts from the Secret cacerts
+    #[arg(long, env = "ROOT_CA_DIR", value_name = "DIR", default_value = "./etc/cacerts")]
+    pub root_ca_dir: PathBuf,
+
+    /// How often the root of the Secret istio-ca-secret is looked at for renewal; 0 is never
+    #[arg(long, env = "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", default_value = "1h", value_parser = duration)]
+    pub root_check_interval: Duration,
+
+    /// Percentage of that root's life, from its end, in which it is renewed
+    #[arg(long, env = "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE", default_value_t = 20,
+        value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub root_grace: u8,
 
     /// JSON Web Key Set that service-account tokens are checked against; without it only certificates authenticate
     #[arg(long, value_name = "FILE")]
@@ -124,11 +142,11 @@ mod tests {
     #[test]
     fn starts_as_the_chart_says() {
         let line = "pilot-discovery discovery --monitoringAddr=:15014 --log_output_level=default:info --log_as_json \
-            --domain cluster.local --keepaliveMaxServerConnectionAge 30m --ca-dir /tmp/ca";
+            --domain cluster.local --keepaliveMaxServerConnectionAge 30m";
         let settings = Settings::read(line.split_whitespace().map(OsString::from));
         assert_eq!((settings.log_output_level.as_str(), settings.log_as_json), ("default:info", true));
         assert_eq!((settings.monitoring.port(), settings.config_dir), (15014, None));
-        let other = Settings::try_parse_from(["pilot", "--ca-dir", "/tmp/ca", "--domain", "example.org"]);
+        let other = Settings::try_parse_from(["pilot", "--domain", "example.org"]);
         assert!(other.unwrap_err().to_string().contains("--domain"));
     }
 }

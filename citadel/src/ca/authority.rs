@@ -45,6 +45,15 @@ impl fmt::Debug for Authority {
     }
 }
 
+/// Equal if peers see no difference: certificate, way up, roots. A certificate belongs to one key.
+impl PartialEq for Authority {
+    fn eq(&self, other: &Self) -> bool {
+        self.certificate == other.certificate
+            && self.intermediates == other.intermediates
+            && self.roots == other.roots
+    }
+}
+
 impl Authority {
     /// Puts together what the store found. `chain` is the optional `cert-chain.pem`.
     pub fn new(key: &str, certificate: &str, chain: &str, roots: &str) -> Result<Self, String> {

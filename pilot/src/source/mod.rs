@@ -9,4 +9,4 @@ mod kube;
 pub use change::{Batch, Change};
 pub use debounce::Debounce;
 pub use file::{FileSource, watch};
-pub use kube::{Access, watch as watch_cluster};
+pub use kube::watch as watch_cluster;

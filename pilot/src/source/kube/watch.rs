@@ -1,23 +1,20 @@
 //! Connections to the API server: one watch per kind, and one of the CustomResourceDefinitions.
 //!
-//! In: access. Out: batches on a channel, until its receiver is gone. Kinds whose definition is not installed count as
+//! In: a client. Out: batches on a channel, until its receiver is gone. Kinds whose definition is not installed count as
 //! empty and are watched as soon as it is. Errors are logged once per change of their text and tried again, with a
 //! growing pause; what was read stays in force meanwhile.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use api::Kind;
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, GroupVersionKind};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use tokio::sync::{mpsc, watch as cell};
 
 use super::collect::{Collector, Notice};
@@ -32,43 +29,11 @@ const NOT_FOUND: u16 = 404;
 /// Pause after an error outside of a watch; watches have a growing one of their own.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How the cluster is reached.
-#[derive(Clone, Debug)]
-pub struct Access {
-    /// A kubeconfig file; without it the service account of the pod that pilot runs in.
-    pub kubeconfig: Option<PathBuf>,
-    /// Namespace of the mesh's settings, `istio-system` by default.
-    pub root_namespace: String,
-}
-
-impl Access {
-    /// A client. Nothing is asked of the API server yet.
-    ///
-    /// # Errors
-    /// The kubeconfig cannot be read, or pilot runs in no pod.
-    pub async fn client(&self) -> Result<Client> {
-        let config = match &self.kubeconfig {
-            Some(path) => {
-                let read = || format!("--kubeconfig {}", path.display());
-                let file = Kubeconfig::read_from(path).with_context(read)?;
-                Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.with_context(read)?
-            }
-            None => Config::incluster().context(
-                "pilot runs in no pod of a cluster: give --config-dir DIR (objects in files) or --kubeconfig FILE",
-            )?,
-        };
-        tracing::info!(api_server = %config.cluster_url, "reading objects of a cluster");
-        Client::try_from(config).context("the API server's address or certificates cannot be used")
-    }
-}
-
 /// Sends the complete first batch, then what changes, until the receiver is gone.
 ///
-/// # Errors
-/// The cluster cannot be addressed at all; an API server that does not answer is waited for instead.
-pub async fn watch(access: Access, batches: mpsc::Sender<Batch>) -> Result<()> {
-    let client = access.client().await?;
-    let plans = plans(&access.root_namespace);
+/// An API server that does not answer is waited for. `root_namespace` is that of the mesh's settings.
+pub async fn watch(client: Client, root_namespace: &str, batches: mpsc::Sender<Batch>) {
+    let plans = plans(root_namespace);
     let mut collector = Collector::new(plans.iter().map(|plan| plan.kind));
     let (notices, mut noticed) = mpsc::channel(1024);
     let (defined, definitions) = cell::channel(None);
@@ -89,14 +54,14 @@ pub async fn watch(access: Access, batches: mpsc::Sender<Batch>) -> Result<()> {
     loop {
         tokio::select! {
             notice = noticed.recv() => {
-                let Some(notice) = notice else { return Ok(()) };
+                let Some(notice) = notice else { return };
                 collector.take(notice);
             }
             _ = patience.tick(), if !collector.waiting().is_empty() => {
                 let kinds: Vec<&str> = collector.waiting().iter().map(|kind| kind.name()).collect();
                 tracing::info!(kinds = kinds.join(","), "waiting for the first complete list");
             }
-            () = batches.closed() => return Ok(()),
+            () = batches.closed() => return,
         }
         while let Ok(notice) = noticed.try_recv() {
             collector.take(notice);
@@ -104,7 +69,7 @@ pub async fn watch(access: Access, batches: mpsc::Sender<Batch>) -> Result<()> {
         if let Some(batch) = collector.batch()
             && batches.send(batch).await.is_err()
         {
-            return Ok(());
+            return;
         }
     }
 }
