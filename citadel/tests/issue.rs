@@ -229,8 +229,7 @@ async fn the_root_stays_over_a_restart_and_keeps_its_key_when_renewed() {
 
     // A leaf of the old root is good under the renewed one.
     let leaf_of_old = leaf(&bench.ask(csr(), 60, &bench.token(AUDIENCE)).await.unwrap());
-    let renewed =
-        citadel::ca::renew_root(&bench.dir.0, &again, &RootPolicy::default(), bench.clock.now()).unwrap();
+    let renewed = citadel::ca::renew_root(&bench.dir.0, &RootPolicy::default(), bench.clock.now()).unwrap();
     assert_ne!(renewed.roots(), roots);
     bench.citadel.authority.set(renewed);
     let caller = Caller { certificates: vec![leaf_of_old], ..Caller::default() };
