@@ -1,14 +1,18 @@
-//! Talking to a running mesh: which pods there are, and the pages of proxies and of pilot; and finding a cluster
-//! (`kube`).
+//! Talking to a running mesh, on this machine or in a cluster.
 //!
-//! In: the name of a mesh, what the user calls a pod. Out: pods, page texts. Everything goes through the mesh's
-//! control socket, which hands over a connection that was made inside the pod. Blocking: commands have one thread.
+//! In: the flags that say which mesh, what the user calls a pod. Out: pods, pages, objects, logs. `mesh` is what commands
+//! use; it goes through `reach`, one door with two sides: `laptop` and `cluster`. `kube` finds a cluster, `pod` finds pods
+//! by the names that people write, `http` asks for one page.
 
+mod cluster;
 mod http;
 pub mod kube;
+mod laptop;
 mod mesh;
 mod pod;
+mod reach;
 
-pub use http::{Method, ask};
+pub use http::{Asked, Method};
 pub use mesh::{Mesh, find_pod};
 pub use pod::{Pod, PodName, Pods};
+pub use reach::{Connection, Lines, What};

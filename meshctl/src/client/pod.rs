@@ -1,7 +1,8 @@
 //! Which pod a user means: `[TYPE/]NAME[.NAMESPACE]`, as istioctl reads it. Pure.
 //!
 //! In: pods and Services as an API server shows them, and what was written. Out: one pod. A name without a type may
-//! also be that of a workload, and without `-n` a name that is not in `default` may be anywhere else, if only once.
+//! also be that of a workload, and without `-n` a name that is not in the usual namespace may be anywhere else, if only
+//! once.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use anyhow::{Result, bail};
 use api::Kind;
 use serde_json::Value;
 
-/// Where names are looked for first when nobody says a namespace.
-const DEFAULT_NAMESPACE: &str = "default";
+/// Name of the proxy's container.
+const PROXY: &str = "istio-proxy";
 
 /// A pod as commands need it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -72,17 +73,29 @@ impl Pod {
             ("replicaset", Some(name)) => ("deployment".to_owned(), name),
             _ => (kind, name),
         };
-        let containers = value["spec"]["containers"].as_array().into_iter().flatten();
+        // A native sidecar is an init container that goes on.
+        let lists = ["containers", "initContainers"].into_iter();
+        let mut containers = lists.flat_map(|list| value["spec"][list].as_array().into_iter().flatten());
         let conditions = value["status"]["conditions"].as_array().into_iter().flatten();
         Self {
             namespace: text(&meta["namespace"]),
             name: text(&meta["name"]),
             owner,
             labels,
-            meshed: containers.into_iter().any(|container| container["name"] == "istio-proxy"),
+            meshed: containers.any(|container| container["name"] == PROXY),
             ready: conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True"),
             ending: !meta["deletionTimestamp"].is_null(),
         }
+    }
+
+    /// Whether it is one of the control plane.
+    pub fn is_pilot(&self) -> bool {
+        self.labels.get("app").is_some_and(|name| name == "istiod")
+    }
+
+    /// Whether it belongs to this revision of the control plane.
+    pub fn is_revision(&self, name: &str) -> bool {
+        self.labels.get("istio.io/rev").map_or(name == "default", |own| own == name)
     }
 
     /// `NAME.NAMESPACE`.
@@ -139,12 +152,11 @@ impl Pods {
         Self { list, services: self.services.clone() }
     }
 
-    /// The pod that is meant, ready ones before others. `None`: nobody said a namespace.
+    /// The pod that is meant, ready ones before others. `said`: somebody named the namespace.
     ///
     /// # Errors
     /// There is none; the error lists those that look alike, or all.
-    pub fn choose(&self, wanted: &PodName, namespace: Option<&str>) -> Result<Pod> {
-        let own = namespace.unwrap_or(DEFAULT_NAMESPACE);
+    pub fn choose(&self, wanted: &PodName, own: &str, said: bool) -> Result<Pod> {
         let mut readings = vec![(wanted.name.as_str(), own)];
         readings.extend(wanted.name.rsplit_once('.'));
         for (name, namespace) in readings {
@@ -152,7 +164,7 @@ impl Pods {
                 return Ok(pod.clone());
             }
         }
-        if namespace.is_none()
+        if !said
             && let Some(pod) = best(self.fitting(wanted, &wanted.name))
             && self.fitting(wanted, &wanted.name).all(|other| other.namespace == pod.namespace)
         {
@@ -229,10 +241,16 @@ mod tests {
             ("gw", None, 1),
             ("deploy/gw", None, 1),
         ] {
-            assert_eq!(pods.choose(&text.parse().unwrap(), namespace).unwrap(), list[want], "{text}");
+            assert_eq!(
+                pods.choose(&text.parse().unwrap(), namespace.unwrap_or("default"), namespace.is_some())
+                    .unwrap(),
+                list[want],
+                "{text}"
+            );
         }
-        let error = |pods: &Pods, text: &str, namespace| {
-            pods.choose(&text.parse().unwrap(), namespace).unwrap_err().to_string()
+        let error = |pods: &Pods, text: &str, namespace: Option<&str>| {
+            let own = namespace.unwrap_or("default");
+            pods.choose(&text.parse().unwrap(), own, namespace.is_some()).unwrap_err().to_string()
         };
         assert_eq!(
             error(&pods, "a-v2", None),
@@ -257,7 +275,7 @@ mod tests {
             Pods::read(&[json!({"kind": "Service", "metadata": {"name": "a", "namespace": "default"},
             "spec": {"selector": {"app": "a"}}})]);
         pods.list = vec![pod("b-abc-x", "b", "default"), away, one];
-        assert_eq!(pods.choose(&"svc/a".parse().unwrap(), None).unwrap().name, "a-v1-abc-x");
-        assert!(pods.choose(&"svc/b".parse().unwrap(), None).is_err());
+        assert_eq!(pods.choose(&"svc/a".parse().unwrap(), "default", false).unwrap().name, "a-v1-abc-x");
+        assert!(pods.choose(&"svc/b".parse().unwrap(), "default", false).is_err());
     }
 }

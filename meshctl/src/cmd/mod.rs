@@ -26,3 +26,4 @@ pub mod validate;
 pub mod version;
 pub mod wait;
 pub mod x;
+mod xds;

@@ -1,13 +1,16 @@
 //! `meshctl proxy-status`: who is connected to the control plane, and whether each has what it should have.
 //!
-//! In: pilot's `/debug/syncz`, and for one pod what pilot would send it and what its proxy holds. Out: the table, or
-//! the difference of the two.
+//! In: `/debug/syncz` of every pilot, and for one pod what its pilot would send it and what its proxy holds. Out: the
+//! table, or the difference of the two.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
 
 use super::printed::Printed;
+use super::xds::Xds;
 use crate::client::{Mesh, Method};
 use crate::globals::{Globals, Short};
 use crate::proxy_config::{Dump, Form, compare, text};
@@ -35,6 +38,8 @@ pub struct ProxyStatus {
     #[arg(long, value_name = "REVISION", hide_short_help = true)]
     revision: Option<String>,
     #[command(flatten)]
+    xds: Xds,
+    #[command(flatten)]
     flags: Short,
 }
 
@@ -60,12 +65,34 @@ const TYPES: [(&str, &str); 5] = [
 
 const NOT_SENT: &str = "NOT SENT";
 
-/// Reads `/debug/syncz`.
-pub(super) fn states(page: &str) -> Result<Vec<State>> {
-    let list: Vec<Value> = serde_json::from_str(page).context("pilot's /debug/syncz is no JSON list")?;
-    let mut states: Vec<State> = list.iter().map(state).collect();
-    states.sort_by(|a, b| a.proxy.cmp(&b.proxy));
-    Ok(states)
+/// What every pilot says of its proxies, by name and then pilot. A proxy that has just changed pilots is the newer one's.
+pub(super) fn entries(mesh: &Mesh) -> Result<Vec<Value>> {
+    let pages = mesh.pilots_page("/debug/syncz")?;
+    merged(pages.iter().map(|(pod, page)| (pod.name.as_str(), page.as_str())))
+}
+
+fn merged<'a>(pages: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<Value>> {
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    for (pilot, page) in pages {
+        let list: Vec<Value> = serde_json::from_str(page).context("pilot's /debug/syncz is no JSON list")?;
+        for mut entry in list {
+            if entry["istiod"].as_str().is_none_or(str::is_empty) {
+                entry["istiod"] = pilot.into();
+            }
+            let since = |entry: &Value| entry["connected_at"].as_i64().unwrap_or_default();
+            let key = entry["proxy"].as_str().unwrap_or_default().to_owned();
+            match known.get(&key) {
+                Some(other) if since(other) > since(&entry) => {}
+                _ => drop(known.insert(key, entry)),
+            }
+        }
+    }
+    Ok(known.into_values().collect())
+}
+
+/// Each of them in words.
+pub(super) fn states(entries: &[Value]) -> Vec<State> {
+    entries.iter().map(state).collect()
 }
 
 fn state(entry: &Value) -> State {
@@ -110,7 +137,7 @@ fn age(then: i64) -> String {
 /// # Errors
 /// No mesh, no such pod, or no answer.
 pub fn run(args: &ProxyStatus, globals: &Globals) -> Result<Printed> {
-    let mesh = Mesh::find(&globals.with(&args.flags))?;
+    let mesh = args.xds.on(Mesh::find(&globals.with(&args.flags))?)?.revision(args.revision.as_deref());
     if let Some(pod) = &args.pod {
         let pod = mesh.proxy(pod)?;
         let own = match &args.file {
@@ -121,8 +148,7 @@ pub fn run(args: &ProxyStatus, globals: &Globals) -> Result<Printed> {
         let said = Dump::read(&said).context("pilot's dump")?;
         return Ok(Printed::out(compare(&said, &Dump::read(&own)?)));
     }
-    let page = mesh.pilot("/debug/syncz")?;
-    let mut list: Vec<Value> = serde_json::from_str(&page).context("pilot's /debug/syncz is no JSON list")?;
+    let mut list = entries(&mesh)?;
     if globals.namespace.is_some() {
         let end = format!(".{}", globals.namespace());
         list.retain(|entry| entry["proxy"].as_str().is_some_and(|proxy| proxy.ends_with(&end)));
@@ -130,9 +156,7 @@ pub fn run(args: &ProxyStatus, globals: &Globals) -> Result<Printed> {
     if args.output != Form::Short {
         return Ok(Printed::out(text(&Value::Array(list), args.output)?));
     }
-    let pilot = mesh.pilot_pod()?.name;
-    let mut all = states(&Value::Array(list).to_string())?;
-    all.iter_mut().filter(|state| state.istiod.is_empty()).for_each(|state| state.istiod.clone_from(&pilot));
+    let all = states(&list);
     Ok(Printed::out(if args.verbosity == 0 { brief(&all) } else { verbose(&all) }))
 }
 
@@ -173,8 +197,7 @@ mod tests {
 
     #[test]
     fn tables() {
-        let mut all = states(PAGE).unwrap();
-        all.iter_mut().for_each(|state| state.istiod = "istiod-x".into());
+        let all = states(&merged([("istiod-x", PAGE)].into_iter()).unwrap());
         let cells = |text: String| -> Vec<Vec<String>> {
             text.lines()
                 .map(|line| line.split("  ").map(|c| c.trim().to_owned()).filter(|c| !c.is_empty()).collect())
@@ -188,5 +211,14 @@ mod tests {
         assert_eq!(rows[1][4..], ["STALE", "NOT SENT", "NOT SENT", "NOT SENT", "NOT SENT"]);
         assert_eq!(rows[2][4..8], ["SYNCED", "STALE", "SYNCED", "IGNORED"]);
         assert!(rows[2][8].starts_with("SYNCED (") && rows[2][8].ends_with("d)"), "{rows:?}");
+    }
+
+    #[test]
+    fn a_proxy_belongs_to_the_pilot_that_it_came_to_last() {
+        let old = r#"[{"proxy": "a.x", "connected_at": 10}, {"proxy": "b.x", "connected_at": 30}]"#;
+        let new = r#"[{"proxy": "a.x", "connected_at": 20}, {"proxy": "b.x", "connected_at": 25}]"#;
+        let all = states(&merged([("p1", old), ("p2", new)].into_iter()).unwrap());
+        let pilots: Vec<(&str, &str)> = all.iter().map(|s| (s.proxy.as_str(), s.istiod.as_str())).collect();
+        assert_eq!(pilots, [("a.x", "p2"), ("b.x", "p1")]);
     }
 }

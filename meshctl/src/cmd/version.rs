@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use serde_json::{Value, json};
 
 use super::printed::Printed;
-use crate::client::Mesh;
+use crate::client::{Mesh, Pod};
 use crate::globals::{Globals, Short};
 use crate::proxy_config::{Form, text};
 
@@ -32,6 +32,9 @@ pub struct Version {
         hide_default_value = true
     )]
     remote: bool,
+    /// Only this revision of the control plane
+    #[arg(short, long, value_name = "REVISION", hide_short_help = true)]
+    revision: Option<String>,
     /// json or yaml
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
@@ -42,7 +45,7 @@ pub struct Version {
 /// What a mesh says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Remote {
-    /// Component and version.
+    /// Revision and version of each pilot.
     control_plane: Vec<(String, String)>,
     /// Proxy id and version.
     proxies: Vec<(String, String)>,
@@ -51,25 +54,31 @@ struct Remote {
 /// Runs it.
 ///
 /// # Errors
-/// A mesh runs, and does not answer.
+/// The form cannot be made. A mesh that does not answer is told beside the version of this program.
 pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
     let mut printed = Printed::default();
     let remote = match args.remote {
         false => None,
         true => {
             let globals = globals.with(&args.flags);
-            let mesh = match globals.mesh() {
-                Ok(_) => Mesh::find_if_running(&globals)?,
+            match Mesh::find_if_running(&globals) {
+                Ok(Some(mesh)) => {
+                    let mesh = mesh.revision(args.revision.as_deref());
+                    ask(&mesh).map_err(|error| printed.err = format!("{error:#}\n")).ok()
+                }
+                Ok(None) => {
+                    let mesh = globals.own_mesh();
+                    printed.err = format!(
+                        "no mesh {mesh} is running here, and no cluster is meant; `meshctl up FILE|DIR` starts one\n"
+                    );
+                    None
+                }
                 // The version of this program is an answer in any case.
                 Err(error) => {
                     printed.err = format!("{error:#}\n");
                     None
                 }
-            };
-            if let (None, Ok(name)) = (&mesh, globals.mesh()) {
-                printed.err = format!("no mesh {name} is running here; `meshctl up FILE|DIR` starts one\n");
             }
-            mesh.map(|mesh| ask(&mesh)).transpose()?
         }
     };
     printed.out = match args.output.unwrap_or_default() {
@@ -80,16 +89,23 @@ pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
 }
 
 fn ask(mesh: &Mesh) -> Result<Remote> {
-    let version = mesh.pilot("/version")?;
-    // A string, or an object that holds one.
-    let version = match serde_json::from_str::<Value>(&version) {
+    let one = |(pod, page): (Pod, String)| {
+        let revision = pod.labels.get("istio.io/rev").map_or("default", String::as_str);
+        (revision.to_owned(), version_of(&page))
+    };
+    let control_plane = mesh.pilots_page("/version")?.into_iter().map(one).collect();
+    let states = super::proxy_status::states(&super::proxy_status::entries(mesh)?);
+    let proxies = states.into_iter().map(|state| (state.proxy, state.version)).collect();
+    Ok(Remote { control_plane, proxies })
+}
+
+/// A string, or an object that holds one.
+fn version_of(page: &str) -> String {
+    match serde_json::from_str::<Value>(page) {
         Ok(Value::String(version)) => version,
         Ok(Value::Object(map)) => map.get("version").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        _ => version.trim().to_owned(),
-    };
-    let states = super::proxy_status::states(&mesh.pilot("/debug/syncz")?)?;
-    let proxies = states.into_iter().map(|state| (state.proxy, state.version)).collect();
-    Ok(Remote { control_plane: vec![("pilot".to_owned(), version)], proxies })
+        _ => page.trim().to_owned(),
+    }
 }
 
 fn plain(remote: Option<&Remote>, short: bool) -> String {
@@ -125,7 +141,7 @@ fn structured(remote: Option<&Remote>) -> Value {
     let build = option_env!("MESH_BUILD_ID");
     let mut out = json!({"clientVersion": {"version": env!("CARGO_PKG_VERSION"), "revision": build}});
     if let Some(remote) = remote {
-        let plane = |(component, version): &(String, String)| json!({"Component": component, "Revision": "default", "Info": {"version": version}});
+        let plane = |(revision, version): &(String, String)| json!({"Component": "pilot", "Revision": revision, "Info": {"version": version}});
         let proxy = |(id, version): &(String, String)| json!({"ID": id, "IstioVersion": version});
         out["meshVersion"] = remote.control_plane.iter().map(plane).collect();
         out["dataPlaneVersion"] = remote.proxies.iter().map(proxy).collect();
@@ -141,7 +157,7 @@ mod tests {
     fn proxies_are_counted_by_version() {
         let proxy = |id: &str, version: &str| (id.to_owned(), version.to_owned());
         let remote = Remote {
-            control_plane: vec![proxy("pilot", "0.1.0")],
+            control_plane: vec![proxy("default", "0.1.0"), proxy("default", "0.1.0")],
             proxies: vec![proxy("a", "0.1.0"), proxy("b", "0.1.0"), proxy("c", "1.40.0")],
         };
         let text = plain(Some(&remote), true);

@@ -81,6 +81,23 @@ impl Client {
         }
     }
 
+    /// Asks, and returns all lines as one text. What the mesh complains about is the error.
+    pub fn lines(&mut self, ask: &Ask) -> Result<String> {
+        protocol::send(&mut self.stream, ask, &[]).context("ask the mesh")?;
+        let mut text = String::new();
+        let mut problem = None;
+        loop {
+            match protocol::receive::<Answer>(&mut self.stream).context("hear from the mesh")? {
+                Some((Answer::Line(line), _)) => text.push_str(&(line + "\n")),
+                Some((Answer::Problem(line), _)) => problem = Some(line),
+                Some((Answer::Done(0), _)) => return Ok(text),
+                Some((Answer::Done(code), _)) => bail!(problem.unwrap_or_else(|| format!("code {code}"))),
+                Some(_) => {}
+                None => bail!("the mesh has ended meanwhile"),
+            }
+        }
+    }
+
     /// Asks for a value.
     pub fn value(&mut self, ask: &Ask) -> Result<Value> {
         match self.ask(ask, &[])? {

@@ -34,7 +34,8 @@ impl Proxy {
     /// No such pod (the error lists others), or one without a proxy.
     pub fn of_pod(plan: &mut Plan, name: &str, namespace: Option<&str>, delta: bool) -> Result<Self> {
         let wanted = name.parse().map_err(anyhow::Error::msg)?;
-        let pod = plan.pods_and_services().choose(&wanted, namespace)?;
+        let pod =
+            plan.pods_and_services().choose(&wanted, namespace.unwrap_or("default"), namespace.is_some())?;
         anyhow::ensure!(pod.meshed, "pod {} has no proxy beside it", pod.full());
         let node = node(plan, &pod)?;
         Self::of(plan, node, delta)

@@ -156,14 +156,7 @@ impl Gathered {
         };
         let Some(mesh) = mesh else { return Ok(()) };
         self.running = true;
-        let known = Kind::ALL.iter().filter(|kind| **kind != Kind::Unknown).map(|kind| kind.row());
-        let kinds: Vec<String> = known
-            .map(|row| match row.group {
-                "" => row.plural.to_owned(),
-                group => format!("{}.{group}", row.plural),
-            })
-            .collect();
-        for value in mesh.objects(&kinds, None)? {
+        for value in mesh.objects(Kind::ALL, None)? {
             self.add(api::parse::from_value(value));
         }
         Ok(())
