@@ -60,6 +60,8 @@ enum Command {
     Label(cmd::label::Label),
     Annotate(cmd::label::Annotate),
     #[command(flatten)]
+    Lifecycle(Box<cmd::lifecycle::Lifecycle>),
+    #[command(flatten)]
     Inspect(Box<cmd::inspect::Inspect>),
 }
 
@@ -84,7 +86,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
-    ("An installation in a cluster", &["manifest"]),
+    ("An installation in a cluster", &["install", "manifest"]),
     ("Checks, and more", &["validate", "analyze", "x", "completion"]),
 ];
 
@@ -146,6 +148,7 @@ fn unknown(error: &clap::Error) -> Option<String> {
 
 fn act(command: Command, globals: &Globals) -> Result<i32> {
     let global = match &command {
+        Command::Lifecycle(command) => return command.run(globals),
         Command::Inspect(command) => return Ok(command.run(globals, &Cli::command())?.write().into()),
         // They make and end laptop meshes, whatever cluster may be around.
         Command::Up(_) | Command::Down(_) => laptop(&globals.own_mesh(), globals),
@@ -175,7 +178,7 @@ fn act(command: Command, globals: &Globals) -> Result<i32> {
         Command::Rollout(command) => command.run(global),
         Command::Label(command) => command.run(global),
         Command::Annotate(command) => command.run(global),
-        Command::Inspect(_) => unreachable!("answered above"),
+        Command::Lifecycle(_) | Command::Inspect(_) => unreachable!("answered above"),
     }
 }
 

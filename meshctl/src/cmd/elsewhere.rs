@@ -4,8 +4,7 @@
 //! knows. So muscle memory gets an answer, not "unrecognized subcommand".
 
 /// Those that work on a cluster.
-const CLUSTER: [(&str, &str); 14] = [
-    ("install", "installs the control plane into a cluster; on this machine `meshctl up` starts it"),
+const CLUSTER: [(&str, &str); 13] = [
     ("upgrade", "changes the control plane of a cluster; on this machine `meshctl down` and `up` do"),
     ("uninstall", "removes the control plane from a cluster; on this machine `meshctl down` ends it"),
     (

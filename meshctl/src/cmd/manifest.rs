@@ -5,10 +5,10 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
-use super::printed::{BadInput, Printed, texts};
-use crate::install;
+use super::printed::Printed;
+use super::settings::Settings;
+use crate::install::Installation;
 
 /// Objects of an installation
 #[derive(Args, Clone, Debug)]
@@ -29,15 +29,8 @@ enum Command {
     meshctl manifest generate --set profile=demo\n  \
     meshctl manifest generate -f mesh.yaml --set values.pilot.env.PILOT_DEBOUNCE_AFTER=50ms")]
 struct Generate {
-    /// IstioOperator files; later ones win, - is standard input
-    #[arg(short = 'f', long = "filename", value_name = "FILE|-")]
-    filename: Vec<String>,
-    /// One setting: profile=demo, meshConfig.X=Y, values.X=Y, components.X.enabled=true
-    #[arg(short = 's', long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
-    /// Name of this control plane beside others
-    #[arg(short = 'r', long, value_name = "NAME")]
-    revision: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
     /// Write to this file
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<String>,
@@ -60,46 +53,7 @@ pub fn run(args: &Manifest) -> Result<Printed> {
 }
 
 fn generate(args: &Generate) -> Result<String> {
-    let mut spec = json!({});
-    let wrong = |error: anyhow::Error| BadInput(error.to_string());
-    for text in texts(&args.filename)? {
-        install::read_operator(&text.name, &text.text, &mut spec).map_err(wrong)?;
-    }
-    for word in &args.set {
-        install::set(word, &mut spec).map_err(wrong)?;
-    }
-    if let Some(revision) = &args.revision {
-        spec["revision"] = json!(revision);
-    }
-    let mut objects = Vec::new();
-    for component in install::plan(&spec).map_err(wrong)? {
-        let made = install::render(component.chart, &component.release, &component.values);
-        objects.extend(made.map_err(wrong)?);
-    }
-    // Stable: within a kind, the order of components and templates.
-    objects.sort_by_key(rank);
-    let documents: Vec<String> = objects.iter().map(api::emit::to_yaml).collect();
+    let installation = Installation::of(&args.settings.request()?)?;
+    let documents: Vec<String> = installation.objects().into_iter().map(api::emit::to_yaml).collect();
     Ok(documents.join("---\n"))
-}
-
-/// What others need comes first: definitions, accounts and rights, settings, what runs, webhooks last.
-fn rank(object: &Value) -> usize {
-    const ORDER: &[&str] = &[
-        "CustomResourceDefinition",
-        "ServiceAccount",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "Role",
-        "RoleBinding",
-        "ConfigMap",
-        "Service",
-        "EndpointSlice",
-        "NetworkPolicy",
-        "PodDisruptionBudget",
-        "Deployment",
-        "DaemonSet",
-        "HorizontalPodAutoscaler",
-    ];
-    let kind = object["kind"].as_str().unwrap_or_default();
-    ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
 }

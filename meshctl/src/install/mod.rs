@@ -1,19 +1,25 @@
-//! What an installation consists of: from profile, files and `--set` to Kubernetes objects, without a cluster.
+//! What an installation consists of, from profile, files and `--set` to Kubernetes objects, and how it gets into a cluster.
 //!
 //! ```text
-//!   -f, --set ─ settings ─ plan (components, values) ─ render (a chart, gotmpl) ─ objects in the order of installing
-//!                                                        └ embedded (the charts' files), functions (Helm's)
+//!   -f, --set ─ settings ─ plan (components, values) ─ render (a chart, gotmpl) ─ installation (objects, in order)
+//!                                                        └ charts (their files), functions (Helm's)       │
+//!                                                                                            cluster/ (applies them)
 //! ```
-//! Called by `cmd/manifest`. Helm with the same charts and values gives the same objects.
+//! Called by `cmd/manifest`, `cmd/install` and their like. Helm with the same charts and values gives the same objects.
 
+mod charts;
+pub mod cluster;
 mod embedded;
 mod functions;
+mod installation;
 mod plan;
 mod render;
 mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Component, plan};
+pub use charts::Charts;
+pub use installation::{Installation, Part, Request, rank};
+pub use plan::{Component, Role, plan};
 pub use render::{Release, render};
 pub use settings::{read_operator, set};

@@ -9,9 +9,41 @@ use serde_json::{Value, json};
 use super::functions::merge_over;
 use super::render::Release;
 
+/// What a component is to the one who installs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Core,
+    Istiod,
+    Egress,
+    Ingress,
+}
+
+impl Role {
+    /// The value of the label `operator.istio.io/component`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Core => "Base",
+            Self::Istiod => "Pilot",
+            Self::Egress => "EgressGateways",
+            Self::Ingress => "IngressGateways",
+        }
+    }
+
+    /// What people call it, and the sign that istioctl puts behind it.
+    pub fn title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Core => ("Istio core", "⛵️"),
+            Self::Istiod => ("Istiod", "🧠"),
+            Self::Egress => ("Egress gateways", "🛫"),
+            Self::Ingress => ("Ingress gateways", "🛬"),
+        }
+    }
+}
+
 /// One chart to install.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Component {
+    pub role: Role,
     pub chart: &'static str,
     pub release: Release,
     pub values: Value,
@@ -76,7 +108,7 @@ pub fn plan(spec: &Value) -> Result<Vec<Component>> {
     let mut planned = Vec::new();
     if enabled(&components["base"], *istiod) {
         let release = Release { name: "istio-base".into(), namespace: namespace.into() };
-        planned.push(Component { chart: "base", release, values: values.clone() });
+        planned.push(Component { role: Role::Core, chart: "base", release, values: values.clone() });
     }
     if enabled(&components["pilot"], *istiod) {
         let mut values = values.clone();
@@ -86,7 +118,7 @@ pub fn plan(spec: &Value) -> Result<Vec<Component>> {
         component_settings(&components["pilot"], "components.pilot", true, &mut values)?;
         let name = if revision.is_empty() { "istiod".into() } else { format!("istiod-{revision}") };
         let release = Release { name, namespace: namespace.into() };
-        planned.push(Component { chart: "istiod", release, values });
+        planned.push(Component { role: Role::Istiod, chart: "istiod", release, values });
     }
     for (list, usual) in [("ingressGateways", INGRESS), ("egressGateways", EGRESS)] {
         let wanted = gateways.contains(&usual);
@@ -147,7 +179,8 @@ fn gateways(
         component_settings(entry, &format!("components.{field}[{index}]"), false, &mut own)?;
         let namespace = text(&entry["namespace"]).unwrap_or(namespace);
         let release = Release { name: name.to_owned(), namespace: namespace.to_owned() };
-        planned.push(Component { chart: "gateway", release, values: own });
+        let role = if field == "egressGateways" { Role::Egress } else { Role::Ingress };
+        planned.push(Component { role, chart: "gateway", release, values: own });
     }
     Ok(planned)
 }

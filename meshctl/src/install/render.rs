@@ -3,6 +3,7 @@
 //! In: a chart's name, release and values. Out: the objects in the order of the templates' names, or what the chart
 //! complains about. Called by `cmd/manifest`. The result is Helm's, object by object; `charts/golden` is the proof.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,7 +11,7 @@ use gotmpl::{Template, Value};
 use regex::Regex;
 use serde_json::{Value as Json, json};
 
-use super::embedded;
+use super::charts::Charts;
 use super::functions::{self, from_json, yaml};
 
 /// What Helm calls a release: one installation of a chart.
@@ -24,11 +25,12 @@ pub struct Release {
 ///
 /// # Errors
 /// A value is unknown or not honoured: the chart's own words, every value by name.
-pub fn render(chart: &str, release: &Release, values: &Json) -> Result<Vec<Json>> {
-    let parsed = parse(chart)?;
+pub fn render(charts: &Charts, chart: &str, release: &Release, values: &Json) -> Result<Vec<Json>> {
+    let templates = charts.templates(chart)?;
+    let parsed = parse(charts, chart, &templates)?;
     let template = parsed.get().expect("parsed before it is used");
-    let dot = dot(chart, release, values)?;
-    let mut names: Vec<&str> = embedded::templates(chart).map(|(name, _)| name).collect();
+    let dot = dot(charts, chart, release, values)?;
+    let mut names: Vec<&str> = templates.iter().map(|(name, _)| name.as_str()).collect();
     names.retain(|name| name.ends_with(".yaml"));
     names.sort_unstable();
     let mut objects = Vec::new();
@@ -44,10 +46,10 @@ pub fn render(chart: &str, release: &Release, values: &Json) -> Result<Vec<Json>
 }
 
 /// What templates see.
-fn dot(chart: &str, release: &Release, values: &Json) -> Result<Value> {
+fn dot(charts: &Charts, chart: &str, release: &Release, values: &Json) -> Result<Value> {
     let file = |path: &str| {
-        let text = embedded::file(chart, path).with_context(|| format!("there is no chart {chart}"))?;
-        yaml(text).map_err(|error| anyhow!("{chart}/{path}: {error}"))
+        let text = charts.file(chart, path).with_context(|| format!("there is no chart {chart}"))?;
+        yaml(&text).map_err(|error| anyhow!("{chart}/{path}: {error}"))
     };
     let about = file("Chart.yaml")?;
     let mut all = file("values.yaml")?;
@@ -61,10 +63,10 @@ fn dot(chart: &str, release: &Release, values: &Json) -> Result<Value> {
 }
 
 /// All templates of a chart as one, so that they can include each other.
-fn parse(chart: &str) -> Result<Arc<OnceLock<Template>>> {
+fn parse(charts: &Charts, chart: &str, files: &[(String, Cow<'_, str>)]) -> Result<Arc<OnceLock<Template>>> {
     let whole: Arc<OnceLock<Template>> = Arc::new(OnceLock::new());
     let inside = Arc::downgrade(&whole);
-    let folder = chart.to_owned();
+    let (source, folder) = (charts.clone(), chart.to_owned());
     let mut template = Template::new(chart)
         .funcs(functions::functions())
         .func("include", move |args| {
@@ -78,12 +80,11 @@ fn parse(chart: &str) -> Result<Arc<OnceLock<Template>>> {
         })
         .func("filesGet", move |args| {
             let path = args.first().and_then(Value::as_str).unwrap_or_default();
-            Ok(Value::String(embedded::file(&folder, path).unwrap_or_default().into()))
+            Ok(Value::String(source.file(&folder, path).unwrap_or_default().into()))
         });
     // gotmpl has no methods with arguments; this is the only one that the charts use.
     let method = Regex::new(r"[$\w.]*\.Files\.Get\b").expect("a fixed pattern");
-    let mut found = false;
-    for (name, text) in embedded::templates(chart) {
+    for (name, text) in files {
         let text = method.replace_all(text, "filesGet");
         let text = if name.ends_with(".tpl") {
             text.into_owned()
@@ -91,9 +92,8 @@ fn parse(chart: &str) -> Result<Arc<OnceLock<Template>>> {
             format!("{{{{ define \"{name}\" }}}}{text}{{{{ end }}}}")
         };
         template = template.parse(&text).map_err(|error| anyhow!("{chart}/{name}: {error}"))?;
-        found = true;
     }
-    if !found {
+    if files.is_empty() {
         bail!("there is no chart {chart}");
     }
     whole.set(template).map_err(|_| anyhow!("{chart} was parsed twice"))?;

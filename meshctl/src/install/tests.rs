@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Release, functions, plan, read_operator, render, set};
+use super::{Charts, Release, functions, plan, read_operator, render, set};
 
 /// By kind and name.
 fn named(objects: Vec<Value>) -> BTreeMap<String, Value> {
@@ -46,7 +46,7 @@ fn case(chart: &str, path: &Path) {
         line("# release ").and_then(|line| line.split_once(" in ")).unwrap_or((usual, "istio-system"));
     let release = Release { name: release.to_owned(), namespace: namespace.to_owned() };
     let values = documents(input).pop().unwrap_or(json!({}));
-    match render(chart, &release, &values) {
+    match render(&Charts::Own, chart, &release, &values) {
         Err(error) => {
             let told: String = error.to_string().lines().map(|line| format!("# error: {line}\n")).collect();
             assert_eq!(told, expected, "{name}");
@@ -90,7 +90,7 @@ fn planned(operator: &str, words: &[&str]) -> anyhow::Result<Vec<(String, Value)
     }
     let components = plan(&spec)?;
     for component in &components {
-        render(component.chart, &component.release, &component.values)?;
+        render(&Charts::Own, component.chart, &component.release, &component.values)?;
     }
     let line =
         |c: super::Component| (format!("{} {}/{}", c.chart, c.release.namespace, c.release.name), c.values);
@@ -112,7 +112,8 @@ fn values_without_fields_are_mappings() {
         let release = Release { name: "a".into(), namespace: "b".into() };
         for values in [json!({}), json!({"profile": "default"}), json!({"profile": "default", "global": {}})]
         {
-            render(chart, &release, &values).unwrap_or_else(|error| panic!("{chart} {values}: {error}"));
+            render(&Charts::Own, chart, &release, &values)
+                .unwrap_or_else(|error| panic!("{chart} {values}: {error}"));
         }
     }
 }

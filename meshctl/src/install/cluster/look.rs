@@ -1,0 +1,166 @@
+//! What a cluster has, as far as an installation is concerned. Reads only.
+//!
+//! In: a cluster, and the installation that is wanted. Out: `Found`: its version, every control plane, which of the
+//! wanted objects exist, and which others of the same installation do. Called by `install`, `precheck` and `diff`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use futures_util::{StreamExt, TryStreamExt};
+use k8s_openapi::apimachinery::pkg::version::Info;
+use serde_json::Value;
+
+use super::labels::{COMPONENT, MANAGED, REVISION};
+use super::objects::{Id, Objects, ROWS, Row};
+
+/// Requests at a time: each is a connection of its own.
+pub(super) const AT_ONCE: usize = 8;
+/// The annotation of our istiod, which tells it from Istio's.
+const OURS: &str = "mesh.local/program";
+
+/// A control plane that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Istiod {
+    pub namespace: String,
+    pub name: String,
+    pub revision: String,
+    pub image: String,
+    /// Of this project, not of Istio.
+    pub ours: bool,
+}
+
+impl Istiod {
+    fn read(object: &Value) -> Self {
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let meta = &object["metadata"];
+        let containers = object["spec"]["template"]["spec"]["containers"].as_array();
+        let discovery = containers.into_iter().flatten().find(|container| container["name"] == "discovery");
+        let revision = word(&meta["labels"][REVISION]);
+        Self {
+            namespace: word(&meta["namespace"]),
+            name: word(&meta["name"]),
+            revision: if revision.is_empty() { "default".to_owned() } else { revision },
+            image: word(&discovery.unwrap_or(&Value::Null)["image"]),
+            ours: !meta["annotations"][OURS].is_null(),
+        }
+    }
+
+    /// The version, from the image's tag.
+    pub fn version(&self) -> &str {
+        let name = self.image.split_once('@').map_or(self.image.as_str(), |(name, _)| name);
+        match name.rsplit_once(':') {
+            Some((_, tag)) if !tag.contains('/') => tag,
+            _ => "unknown",
+        }
+    }
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// As the API server says it: `v1.34.2`.
+    pub version: String,
+    /// Major and minor.
+    pub number: (u32, u32),
+    pub istiods: Vec<Istiod>,
+    /// Wanted objects that exist, as they are.
+    pub live: BTreeMap<Id, Value>,
+    /// Objects of the same installation that are not wanted any more.
+    pub stale: BTreeSet<Id>,
+    /// The revision that answers for objects without one, if any does.
+    pub default_revision: Option<String>,
+}
+
+/// Looks.
+///
+/// # Errors
+/// The API server does not answer, or may not be asked.
+pub async fn look(objects: &Objects, info: &Info, wanted: &[Value], revision: &str) -> Result<Found> {
+    let ids: Vec<Id> = wanted.iter().map(Id::of).collect::<Result<_>>()?;
+    let deployments = Row::of("Deployment").expect("in the table");
+    let (istiods, live, stale, default_revision) = futures_util::try_join!(
+        objects.list(deployments, "", "app=istiod"),
+        live(objects, &ids),
+        stale(objects, &ids, revision),
+        default_revision(objects),
+    )?;
+    let digits =
+        |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    Ok(Found {
+        version: info.git_version.clone(),
+        number: (digits(&info.major), digits(&info.minor)),
+        istiods: istiods.iter().map(Istiod::read).collect(),
+        live,
+        stale,
+        default_revision,
+    })
+}
+
+/// Those of the wanted objects that exist.
+async fn live(objects: &Objects, ids: &[Id]) -> Result<BTreeMap<Id, Value>> {
+    let get = |id: Id| async move { anyhow::Ok((objects.get(&id).await?, id)) };
+    let found: Vec<(Option<Value>, Id)> =
+        futures_util::stream::iter(ids.to_vec()).map(get).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().filter_map(|(object, id)| Some((id, object?))).collect())
+}
+
+/// Objects that an earlier run applied for this revision and that are not wanted any more.
+async fn stale(objects: &Objects, ids: &[Id], revision: &str) -> Result<BTreeSet<Id>> {
+    let wanted: BTreeSet<&Id> = ids.iter().collect();
+    let labels = format!("{MANAGED}=Reconcile,{COMPONENT}!=Base,{REVISION}={revision}");
+    let kinds = ROWS
+        .iter()
+        .filter(|row| !matches!(row.kind, "Namespace" | "CustomResourceDefinition" | "Secret" | "Lease"));
+    let list = |row: &'static Row| {
+        let labels = labels.clone();
+        async move { objects.list(row, "", &labels).await }
+    };
+    let found: Vec<Vec<Value>> =
+        futures_util::stream::iter(kinds).map(list).buffer_unordered(AT_ONCE).try_collect().await?;
+    let mut stale = BTreeSet::new();
+    for object in found.iter().flatten() {
+        // What an object owns goes with it.
+        if object["metadata"]["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty()) {
+            continue;
+        }
+        let id = Id::of(object)?;
+        if !wanted.contains(&id) {
+            stale.insert(id);
+        }
+    }
+    Ok(stale)
+}
+
+/// The revision that the default validator points to.
+async fn default_revision(objects: &Objects) -> Result<Option<String>> {
+    let id = Id::new("ValidatingWebhookConfiguration", "", "istiod-default-validator");
+    let found = objects.get(&id).await?;
+    let revision =
+        found.and_then(|object| object["metadata"]["labels"][REVISION].as_str().map(str::to_owned));
+    Ok(revision.filter(|revision| !revision.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn control_planes_are_told_apart() {
+        let deployment = |image: &str, annotations: Value| {
+            Istiod::read(&json!({
+                "metadata": {"name": "istiod", "namespace": "istio-system", "annotations": annotations},
+                "spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": image}]}}},
+            }))
+        };
+        let theirs = deployment("docker.io/istio/pilot:1.29.0-distroless", json!(null));
+        assert_eq!(
+            (theirs.ours, theirs.version(), theirs.revision.as_str()),
+            (false, "1.29.0-distroless", "default")
+        );
+        let ours = deployment("mesh.local:5000/pilot", json!({"mesh.local/program": "pilot"}));
+        assert_eq!((ours.ours, ours.version()), (true, "unknown"));
+        assert_eq!(deployment("a/pilot:1@sha256:0", json!({})).version(), "1");
+    }
+}

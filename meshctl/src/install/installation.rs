@@ -1,0 +1,134 @@
+//! Everything that one installation consists of.
+//!
+//! In: what the user asked for. Out: the objects of every component, in the order of installing. Pure but for the files
+//! of `--manifests`. Called by `cmd/manifest` and by every command that changes a cluster's installation.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::charts::Charts;
+use super::plan::{Component, plan};
+use super::render::render;
+use super::settings::{read_operator, set};
+use crate::cmd::printed::BadInput;
+use crate::local::input::Text;
+
+/// What the user asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// IstioOperator files in order; later ones win.
+    pub files: Vec<Text>,
+    /// `--set` words.
+    pub set: Vec<String>,
+    /// `--revision`.
+    pub revision: Option<String>,
+    /// `--manifests`.
+    pub charts: Option<PathBuf>,
+    /// The namespace of the control plane where the settings say none.
+    pub namespace: Option<String>,
+    /// The revision that answers for objects without one; `default` where none is known.
+    pub default_revision: Option<String>,
+}
+
+/// A component and its objects.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub component: Component,
+    pub objects: Vec<Value>,
+}
+
+/// All components.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub profile: String,
+    /// Namespace of the control plane.
+    pub namespace: String,
+    /// As labels have it: `default` where none was said.
+    pub revision: String,
+    pub parts: Vec<Part>,
+}
+
+impl Installation {
+    /// Makes the objects.
+    ///
+    /// # Errors
+    /// A setting that is unknown or not honoured, by name; a file that cannot be read.
+    pub fn of(request: &Request) -> Result<Self> {
+        Self::read(request).map_err(|error| BadInput(format!("{error:#}")).into())
+    }
+
+    fn read(request: &Request) -> Result<Self> {
+        let mut spec = json!({});
+        for text in &request.files {
+            read_operator(&text.name, &text.text, &mut spec)?;
+        }
+        for word in &request.set {
+            set(word, &mut spec)?;
+        }
+        if let Some(revision) = &request.revision {
+            spec["revision"] = json!(revision);
+        }
+        if let (Some(namespace), None) = (&request.namespace, spec.get("namespace")) {
+            spec["namespace"] = json!(namespace);
+        }
+        let remote = spec["profile"] == "remote" || spec["values"]["profile"] == "remote";
+        if let (Some(revision), false, true) =
+            (&request.default_revision, remote, spec["values"]["defaultRevision"].is_null())
+        {
+            spec["values"]["defaultRevision"] = json!(revision);
+        }
+        let charts = match &request.charts {
+            Some(folder) => Charts::folder(folder)?,
+            None => Charts::Own,
+        };
+        let mut parts = Vec::new();
+        for component in plan(&spec)? {
+            let objects = render(&charts, component.chart, &component.release, &component.values)?;
+            parts.push(Part { component, objects });
+        }
+        parts.sort_by_key(|part| part.component.role);
+        let word = |value: &Value, usual: &str| {
+            value.as_str().filter(|word| !word.is_empty()).unwrap_or(usual).to_owned()
+        };
+        let of =
+            |field: &str| [&spec[field], &spec["values"][field]].into_iter().find(|value| !value.is_null());
+        let namespace = word(&spec["values"]["global"]["istioNamespace"], "istio-system");
+        Ok(Self {
+            profile: word(of("profile").unwrap_or(&Value::Null), "default"),
+            namespace: word(&spec["namespace"], &namespace),
+            revision: word(of("revision").unwrap_or(&Value::Null), "default"),
+            parts,
+        })
+    }
+
+    /// All objects in the order of installing. Stable: within a kind, the order of components and templates.
+    pub fn objects(&self) -> Vec<&Value> {
+        let mut objects: Vec<&Value> = self.parts.iter().flat_map(|part| &part.objects).collect();
+        objects.sort_by_key(|object| rank(object));
+        objects
+    }
+}
+
+/// What others need comes first: definitions, accounts and rights, settings, what runs, webhooks last.
+pub fn rank(object: &Value) -> usize {
+    const ORDER: &[&str] = &[
+        "CustomResourceDefinition",
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+        "RoleBinding",
+        "ConfigMap",
+        "Service",
+        "EndpointSlice",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Deployment",
+        "DaemonSet",
+        "HorizontalPodAutoscaler",
+    ];
+    let kind = object["kind"].as_str().unwrap_or_default();
+    ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
+}
