@@ -1,5 +1,4 @@
 # What istioctl and kubectl have, and this program has not: an answer instead of "unrecognized".
-meshctl install --set profile=demo -y
 meshctl x describe pod productpage-v1
 meshctl dashboard kiali
 meshctl edit vs reviews

@@ -1,0 +1,10 @@
+# Mistakes are told before any cluster is asked; without a cluster, what is missing is.
+meshctl install --set profile=dmeo -y
+meshctl install --set profile -y
+meshctl install --readiness-timeout soon
+meshctl install --set profile=demo -y
+meshctl install -y --kubeconfig fixtures/kubeconfig.yaml --context nowhere
+meshctl install -y -c no-such-file
+meshctl install -y --as-group admins --kubeconfig fixtures/kubeconfig.yaml
+meshctl install -y --mesh default
+meshctl install -y --kubeconfig fixtures/kubeconfig.yaml
