@@ -23,6 +23,7 @@ pub mod filter;
 pub mod h1;
 pub mod http;
 pub mod identity;
+pub mod intercept;
 pub mod io;
 pub mod listen;
 pub mod observe;

@@ -1,7 +1,7 @@
 //! `proxy`: the data-plane proxy, beside a workload or as a gateway.
 //!
-//! In: arguments and environment (`settings`). Out: one run (`app`), one question to a running proxy (`ask`), or a
-//! checked bootstrap. Its exit code is the process's.
+//! In: arguments and environment (`settings`). Out: one run (`app`), one question to a running proxy (`ask`), rules of
+//! interception (`intercept`), or a checked bootstrap. Its exit code is the process's.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,11 +9,17 @@ use std::process::ExitCode;
 use anyhow::Context;
 use base::telemetry;
 use proxy::settings::{Command, Flags, HELP, Settings, VERSION, parse};
-use proxy::{app, ask};
+use proxy::{app, ask, intercept};
 
 fn main() -> ExitCode {
-    proxy::tls::install();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // These have flags of their own.
+    match arguments.split_first() {
+        Some((command, words)) if command == "istio-iptables" => return intercept::install(words),
+        Some((command, words)) if command == "istio-clean-iptables" => return intercept::clean(words),
+        _ => {}
+    }
+    proxy::tls::install();
     let flags = match parse(&arguments) {
         Ok(flags) => flags,
         Err(error) => {

@@ -11,7 +11,11 @@ use super::netlink::{Head, Requests};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_NEWRULE: u16 = 32;
+const RTM_DELRULE: u16 = 33;
 const CREATE_EXCL: u16 = 0x400 | 0x200;
 const IFF_UP: u32 = 1;
 const IFLA_ADDRESS: u16 = 1;
@@ -30,9 +34,15 @@ const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const RTA_TABLE: u16 = 15;
+const FRA_FWMARK: u16 = 10;
+const FRA_TABLE: u16 = 15;
+const RULE_TO_TABLE: u8 = 1;
 const TABLE_MAIN: u8 = 254;
 const PROTO_STATIC: u8 = 4;
 const TYPE_UNICAST: u8 = 1;
+const TYPE_LOCAL: u8 = 2;
+const SCOPE_HOST: u8 = 254;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 
@@ -100,12 +110,22 @@ pub fn up(requests: &mut Requests, index: u32) {
 
 /// Gives a link an address of full length (/32 or /128), usable at once, without any route.
 pub fn address(requests: &mut Requests, index: u32, address: IpAddr) {
+    one_address(requests, (RTM_NEWADDR, CREATE_EXCL), index, address);
+}
+
+/// Takes an address of full length from a link.
+pub fn no_address(requests: &mut Requests, index: u32, address: IpAddr) {
+    one_address(requests, (RTM_DELADDR, 0), index, address);
+}
+
+fn one_address(requests: &mut Requests, (kind, flags): (u16, u16), index: u32, address: IpAddr) {
     let bytes = octets(address);
     let prefix = if address.is_ipv4() { 32 } else { 128 };
     let mut header = [family(address), prefix, 0, SCOPE_UNIVERSE, 0, 0, 0, 0];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
-    let head = Head { kind: RTM_NEWADDR, flags: CREATE_EXCL, ack: true, header: &header };
-    requests.message(head, format!("give link {index} the address {address}"), |message| {
+    let head = Head { kind, flags, ack: true, header: &header };
+    let verb = if kind == RTM_NEWADDR { "give" } else { "take from" };
+    requests.message(head, format!("{verb} link {index} the address {address}"), |message| {
         message.bytes(IFA_LOCAL, &bytes);
         message.bytes(IFA_ADDRESS, &bytes);
         message.u32(IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
@@ -137,5 +157,41 @@ pub fn route(requests: &mut Requests, route: Route) {
             message.bytes(RTA_GATEWAY, &octets(via));
         }
         message.u32(RTA_OIF, route.index);
+    });
+}
+
+/// Packets that stay on this host whatever their destination: those with a mark.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// An address of the family that is meant.
+    pub family: IpAddr,
+    /// The mark.
+    pub mark: u32,
+    /// Number of the routing table that says so.
+    pub table: u32,
+}
+
+/// Looks packets with the mark up in the table (`ip rule add fwmark MARK lookup TABLE`); `add` false removes it.
+pub fn kept_rule(requests: &mut Requests, kept: Kept, add: bool) {
+    let header = [family(kept.family), 0, 0, 0, 0, 0, 0, RULE_TO_TABLE, 0, 0, 0, 0];
+    let (kind, flags, verb) =
+        if add { (RTM_NEWRULE, CREATE_EXCL, "add") } else { (RTM_DELRULE, 0, "delete") };
+    let head = Head { kind, flags, ack: true, header: &header };
+    let label = format!("{verb} the rule for mark {} of table {}", kept.mark, kept.table);
+    requests.message(head, label, |message| {
+        message.u32(FRA_FWMARK, kept.mark);
+        message.u32(FRA_TABLE, kept.table);
+    });
+}
+
+/// Everything in the table is this host's own (`ip route add local default dev lo table TABLE`); `add` false removes it.
+pub fn kept_route(requests: &mut Requests, kept: Kept, add: bool) {
+    let header = [family(kept.family), 0, 0, 0, 0, PROTO_STATIC, SCOPE_HOST, TYPE_LOCAL, 0, 0, 0, 0];
+    let (kind, flags, verb) =
+        if add { (RTM_NEWROUTE, CREATE_EXCL, "add") } else { (RTM_DELROUTE, 0, "delete") };
+    let head = Head { kind, flags, ack: true, header: &header };
+    requests.message(head, format!("{verb} the local route of table {}", kept.table), |message| {
+        message.u32(RTA_TABLE, kept.table);
+        message.u32(RTA_OIF, LOOPBACK);
     });
 }

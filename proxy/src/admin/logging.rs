@@ -15,9 +15,35 @@ use crate::process::Process;
 
 /// Modules of this program: what they say has their name as its scope.
 const MODULES: &[&str] = &[
-    "admin", "app", "ask", "balance", "cluster", "compile", "config", "dice", "dns", "fail", "filter", "h1",
-    "http", "identity", "io", "listen", "observe", "pool", "process", "rehearse", "router", "settings",
-    "status", "tcp", "tls", "upstream", "worker", "xds",
+    "admin",
+    "app",
+    "ask",
+    "balance",
+    "cluster",
+    "compile",
+    "config",
+    "dice",
+    "dns",
+    "fail",
+    "filter",
+    "h1",
+    "http",
+    "identity",
+    "intercept",
+    "io",
+    "listen",
+    "observe",
+    "pool",
+    "process",
+    "rehearse",
+    "router",
+    "settings",
+    "status",
+    "tcp",
+    "tls",
+    "upstream",
+    "worker",
+    "xds",
 ];
 
 /// Loggers of Envoy 1.40, which people and scripts know by heart.

@@ -55,7 +55,7 @@ pub(super) fn plan(
     let (target, security, delta) = match &settings.source {
         Source::Agent(agent) if agent.only => return Ok(None),
         Source::Agent(agent) => {
-            if agent.ports.dns.is_some() {
+            if !agent.ports.dns.is_empty() {
                 follow.insert(Kind::NameTable);
             }
             let plain = agent.discovery.ends_with(":15010");

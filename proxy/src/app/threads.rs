@@ -98,10 +98,11 @@ pub(super) fn accept_thread(
         };
         let mut end = watch.clone();
         LocalSet::new().block_on(&runtime, async {
-            if let Source::Agent(agent) = &process.settings.source
-                && let Some(address) = agent.ports.dns
-            {
-                dns::start(dns::Settings::of(agent, address, dialer.mark), names, process.dns.clone());
+            if let Source::Agent(agent) = &process.settings.source {
+                for address in &agent.ports.dns {
+                    let settings = dns::Settings::of(agent, *address, dialer.mark);
+                    dns::start(settings, names.clone(), process.dns.clone());
+                }
             }
             let listeners = process.listeners.clone();
             let follow = async {

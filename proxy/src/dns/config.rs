@@ -33,7 +33,7 @@ impl Settings {
         let (resolvers, search) = resolv_conf(&text);
         Settings {
             listen,
-            resolvers: resolvers.into_iter().filter(|address| *address != listen).collect(),
+            resolvers: resolvers.into_iter().filter(|address| !agent.ports.dns.contains(address)).collect(),
             search,
             timeout: agent.dns_timeout,
             mark,
@@ -43,8 +43,8 @@ impl Settings {
     }
 }
 
-/// Name servers and search domains.
-fn resolv_conf(text: &str) -> (Vec<SocketAddr>, Vec<String>) {
+/// Name servers and search domains of `/etc/resolv.conf`.
+pub(crate) fn resolv_conf(text: &str) -> (Vec<SocketAddr>, Vec<String>) {
     let mut resolvers = Vec::new();
     let mut search = Vec::new();
     for line in text.lines() {

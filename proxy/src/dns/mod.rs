@@ -11,6 +11,7 @@ mod forward;
 mod server;
 mod table;
 
+pub(crate) use config::resolv_conf;
 pub use config::{Counters, Settings};
 pub use server::start;
 pub use table::{Found, Table};

@@ -47,16 +47,19 @@ pub fn start(settings: Settings, names: base::Live<NameTable>, counters: Arc<Cou
     });
     let address = server.settings.listen;
     let udp = server.clone();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = udp.udp().await {
-            tracing::error!(%address, %error, "no DNS over UDP");
-        }
-    });
-    tokio::task::spawn_local(async move {
-        if let Err(error) = server.tcp().await {
-            tracing::error!(%address, %error, "no DNS over TCP");
-        }
-    });
+    tokio::task::spawn_local(async move { ended(address, "UDP", udp.udp().await) });
+    tokio::task::spawn_local(async move { ended(address, "TCP", server.tcp().await) });
+}
+
+fn ended(address: std::net::SocketAddr, protocol: &str, outcome: io::Result<()>) {
+    let Err(error) = outcome else { return };
+    // A pod without IPv6 has no use for the other one.
+    let absent = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::Unsupported].contains(&error.kind());
+    if address.is_ipv6() && (absent || error.raw_os_error() == Some(libc::EAFNOSUPPORT)) {
+        tracing::debug!(%address, %error, protocol, "no DNS here");
+    } else {
+        tracing::error!(%address, %error, protocol, "no DNS here");
+    }
 }
 
 impl Server {

@@ -163,14 +163,20 @@ fn ports(env: &mut Environment, config: &Map<String, Value>, dns: bool) -> Ports
     let port = |key: &str, default: u16| {
         config.get(key).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
     };
-    let dns_address = env.get("DNS_PROXY_ADDR", "localhost:15053".to_owned());
-    let dns_address = dns_address.replace("localhost", "127.0.0.1").parse().ok();
+    let given = env.get("DNS_PROXY_ADDR", "localhost:15053".to_owned());
+    let hosts: &[&str] =
+        if given.starts_with("localhost:") { &["127.0.0.1", "[::1]"] } else { &["localhost"] };
+    let addresses = hosts.iter().map(|host| given.replacen("localhost", host, 1).parse());
+    let addresses = addresses.collect::<Result<Vec<SocketAddr>, _>>().unwrap_or_else(|error| {
+        env.mistake("DNS_PROXY_ADDR", &given, format!("no address and port: {error}"));
+        Vec::new()
+    });
     Ports {
         admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port("proxyAdminPort", 15000)),
         status: port("statusPort", 15020),
         ready: env.get("ENVOY_STATUS_PORT", 15021),
         prometheus: env.get("ENVOY_PROMETHEUS_PORT", 15090),
-        dns: dns_address.filter(|_| dns),
+        dns: if dns { addresses } else { Vec::new() },
     }
 }
 
@@ -307,7 +313,7 @@ mod tests {
         assert_eq!((agent.discovery.as_str(), agent.ca.as_deref()), ("pilot:15012", Some("ca:15012")));
         assert_eq!(agent.drain, Duration::from_secs(7));
         assert!(agent.intercepts);
-        assert_eq!(agent.ports.dns, Some("127.0.0.1:15053".parse().unwrap()));
+        assert_eq!(agent.ports.dns, ["127.0.0.1:15053".parse().unwrap(), "[::1]:15053".parse().unwrap()]);
         assert_eq!((agent.ports.status, agent.ports.ready, agent.ports.prometheus), (15020, 15021, 15090));
     }
 

@@ -132,6 +132,7 @@ The data-plane proxy.
   proxy -c FILE [flags]             from an Envoy bootstrap file (YAML or JSON)
   proxy request METHOD PATH [BODY]  asks the admin port of the running proxy (--debug-port, default 15000)
   proxy wait                        returns when the running proxy is ready (--url, --timeoutSeconds)
+  proxy istio-iptables [flags]      sends a pod's traffic through the proxy; istio-clean-iptables ends that (--help)
 
   -c, --config-path FILE   Envoy bootstrap        --config-yaml TEXT    laid over the file
       --mode MODE          serve or validate      --concurrency N       worker threads
@@ -143,11 +144,6 @@ Further flags of Envoy and of pilot-agent are accepted; the log names those that
 
 /// Parses the arguments after the program's name.
 pub fn parse(arguments: &[String]) -> Result<Flags, String> {
-    // Its flags are of no interest then.
-    if let Some(command @ ("istio-iptables" | "istio-clean-iptables")) = arguments.first().map(String::as_str)
-    {
-        return Err(format!("{command}: this program does not set or remove rules of interception"));
-    }
     let mut values = BTreeMap::new();
     let mut ignored = Vec::new();
     let mut words = Vec::new();
@@ -313,7 +309,6 @@ mod tests {
             ("-c f --concurrency two", ""),
             ("-c f --mode init", "serve and validate"),
             ("--use-dynamic-base-id=1 -c f", "takes no value"),
-            ("istio-iptables -p 15001 -z 15006 -u 1337", "istio-iptables: this program does not"),
         ] {
             match run(line) {
                 Err(error) => assert!(error.contains(why), "{line}: {error}"),

@@ -132,7 +132,7 @@ impl Settings {
 }
 
 /// The ports that a proxy of a mesh opens for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
     /// 127.0.0.1:15000
     pub admin: SocketAddr,
@@ -142,6 +142,6 @@ pub struct Ports {
     pub ready: u16,
     /// 15090: Prometheus.
     pub prometheus: u16,
-    /// 127.0.0.1:15053, if DNS is captured.
-    pub dns: Option<SocketAddr>,
+    /// 127.0.0.1:15053 and its IPv6 twin, if DNS is captured.
+    pub dns: Vec<SocketAddr>,
 }
