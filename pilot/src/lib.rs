@@ -16,6 +16,8 @@ pub mod offline;
 pub mod push;
 pub mod settings;
 pub mod source;
+pub mod template;
+pub mod webhook;
 pub mod world;
 mod writer;
 pub mod xds;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   -f, --set ─ settings ─ plan (components, values) ─ render (a chart, gotmpl) ─ installation (objects, in order)
-//!                                                        └ charts (their files), functions (Helm's)       │
+//!                                                        └ charts (their files), functions (pilot's)     │
 //!                                                                                            cluster/ (applies them)
 //! ```
 //! Called by `cmd/manifest`, `cmd/install` and their like. Helm with the same charts and values gives the same objects.
@@ -10,7 +10,6 @@
 mod charts;
 pub mod cluster;
 mod embedded;
-mod functions;
 mod installation;
 mod plan;
 mod render;

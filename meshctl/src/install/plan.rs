@@ -4,9 +4,9 @@
 //! error that names the field. Called by `cmd/manifest`; `render` makes objects of each component.
 
 use anyhow::{Result, bail};
+use pilot::template::merge_over;
 use serde_json::{Value, json};
 
-use super::functions::merge_over;
 use super::render::Release;
 
 /// What a component is to the one who installs it.

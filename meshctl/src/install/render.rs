@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow, bail};
 use gotmpl::{Template, Value};
+use pilot::template::{self as functions, from_json, yaml};
 use regex::Regex;
 use serde_json::{Value as Json, json};
 
 use super::charts::Charts;
-use super::functions::{self, from_json, yaml};
 
 /// What Helm calls a release: one installation of a chart.
 #[derive(Clone, Debug, PartialEq, Eq)]

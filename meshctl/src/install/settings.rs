@@ -3,9 +3,8 @@
 //! In: texts of IstioOperator files in order, `PATH=VALUE` words. Out: a merged spec, later wins. `plan` reads it.
 
 use anyhow::{Context, Result, bail};
+use pilot::template::merge_over;
 use serde_json::{Map, Value, json};
-
-use super::functions::merge_over;
 
 /// Reads a text with one IstioOperator and merges its spec over `spec`.
 ///

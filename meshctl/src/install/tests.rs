@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use pilot::template as functions;
 use serde_json::{Value, json};
 
-use super::{Charts, Release, functions, plan, read_operator, render, set};
+use super::{Charts, Release, plan, read_operator, render, set};
 
 /// By kind and name.
 fn named(objects: Vec<Value>) -> BTreeMap<String, Value> {

@@ -1,7 +1,8 @@
-//! The functions of Helm's templates that the charts use, for gotmpl.
+//! The functions of Helm's templates, for gotmpl.
 //!
-//! Called by `render`. Each does what Helm's does for the arguments that occur; a new one comes with the first template
-//! that needs it. `include` and `filesGet` know the chart and are made by `render`.
+//! Called by meshctl's renderer of charts and by the injector, which adds its own. Each does what Helm's does for values
+//! as JSON has them. `include` and `filesGet` know the chart and are made by the renderer. What changes a value in place
+//! (`set`, `unset`) does not exist here; templates that name it are told so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +11,9 @@ use gotmpl::{FuncMap, Result, TemplateError, Value};
 use serde_json::Value as Json;
 
 /// All functions that need nothing but their arguments.
-pub(super) fn functions() -> FuncMap {
+pub fn functions() -> FuncMap {
     let mut map = FuncMap::new();
-    for (name, function) in ALL {
+    for (name, function) in ALL.iter().chain(super::more::ALL) {
         let function = *function;
         map.insert((*name).into(), Arc::new(move |args: &[Value]| function(Args(name, args))));
     }
@@ -20,16 +21,26 @@ pub(super) fn functions() -> FuncMap {
 }
 
 /// An error that a template raises, as its text.
-pub(super) fn failed(text: impl Into<String>) -> TemplateError {
+pub fn failed(text: impl Into<String>) -> TemplateError {
     TemplateError::Exec(text.into())
 }
 
-pub(super) fn from_json(json: &Json) -> Result<Value> {
+/// A value for templates.
+///
+/// # Errors
+/// Never for JSON; the type is that of functions.
+pub fn from_json(json: &Json) -> Result<Value> {
     gotmpl::to_value(json)
 }
 
-/// Functions have no counterpart and never stand in values.
-pub(super) fn to_json(value: &Value) -> Json {
+/// Key of a Go struct under which its JSON form stands; no field has an empty name.
+pub(crate) const AS_JSON: &str = "";
+
+/// The JSON form of a value. Functions have no counterpart and never stand in values.
+pub fn to_json(value: &Value) -> Json {
+    if let Some(form) = value.field(AS_JSON) {
+        return to_json(form);
+    }
     match value {
         Value::Bool(value) => Json::from(*value),
         Value::Int(value) => Json::from(*value),
@@ -45,14 +56,17 @@ pub(super) fn to_json(value: &Value) -> Json {
 }
 
 /// The first document of a text; Helm gives errors as a value, here they stop.
-pub(super) fn yaml(text: &str) -> Result<Json> {
+///
+/// # Errors
+/// The text is no YAML; the error names its line.
+pub fn yaml(text: &str) -> Result<Json> {
     let documents = api::yaml::load(text, 1)
         .map_err(|error| failed(format!("line {}: {}", error.line, error.message)))?;
     Ok(documents.into_iter().next().map_or(Json::Null, |document| document.value))
 }
 
 /// `over` wins, key by key; null takes a value away.
-pub(super) fn merge_over(base: &mut Json, over: &Json) {
+pub fn merge_over(base: &mut Json, over: &Json) {
     merge(base, over, true);
 }
 
@@ -75,14 +89,22 @@ fn merge(base: &mut Json, other: &Json, other_wins: bool) {
 
 /// What a function was called with.
 #[derive(Clone, Copy)]
-struct Args<'a>(&'a str, &'a [Value]);
+pub struct Args<'a>(pub &'a str, pub &'a [Value]);
 
 impl<'a> Args<'a> {
-    fn at(self, index: usize) -> Result<&'a Value> {
+    /// An argument that must be there.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn at(self, index: usize) -> Result<&'a Value> {
         self.1.get(index).ok_or_else(|| failed(format!("{}: argument {} is missing", self.0, index + 1)))
     }
 
-    fn text(self, index: usize) -> Result<String> {
+    /// An argument as Go prints it; nothing prints as nothing.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn text(self, index: usize) -> Result<String> {
         Ok(match self.at(index)? {
             Value::String(text) => text.to_string(),
             Value::Nil => String::new(),
@@ -90,24 +112,38 @@ impl<'a> Args<'a> {
         })
     }
 
-    fn json(self, index: usize) -> Result<Json> {
+    /// An argument as JSON.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn json(self, index: usize) -> Result<Json> {
         self.at(index).map(to_json)
     }
 
-    fn size(self, index: usize) -> Result<usize> {
+    /// An argument that counts something.
+    ///
+    /// # Errors
+    /// It is missing or no such number.
+    pub fn size(self, index: usize) -> Result<usize> {
         let number = self.at(index)?.as_int().and_then(|number| usize::try_from(number).ok());
         number.ok_or_else(|| failed(format!("{}: argument {} is no number", self.0, index + 1)))
     }
 
-    fn list(self, index: usize) -> Result<&'a [Value]> {
+    /// An argument that is a list; nothing is an empty one.
+    ///
+    /// # Errors
+    /// It is missing or no list.
+    pub fn list(self, index: usize) -> Result<&'a [Value]> {
         match self.at(index)? {
             Value::List(items) => Ok(items),
+            Value::Nil => Ok(&[]),
             _ => Err(failed(format!("{}: argument {} is no list", self.0, index + 1))),
         }
     }
 }
 
-fn text(text: impl Into<String>) -> Value {
+/// A string for templates.
+pub fn text(text: impl Into<String>) -> Value {
     Value::String(text.into().into())
 }
 
@@ -116,11 +152,12 @@ fn indented(width: usize, lines: &str) -> String {
     format!("{margin}{}", lines.replace('\n', &format!("\n{margin}")))
 }
 
-fn regex(pattern: &str) -> Result<regex::Regex> {
+pub(super) fn regex(pattern: &str) -> Result<regex::Regex> {
     regex::Regex::new(pattern).map_err(|error| failed(error.to_string()))
 }
 
-type Function = fn(Args<'_>) -> Result<Value>;
+/// A function of templates.
+pub type Function = fn(Args<'_>) -> Result<Value>;
 
 const ALL: &[(&str, Function)] = &[
     ("fail", |a| Err(failed(a.text(0)?))),
@@ -157,7 +194,7 @@ const ALL: &[(&str, Function)] = &[
     ("regexMatch", |a| Ok(Value::Bool(regex(&a.text(0)?)?.is_match(&a.text(1)?)))),
 ];
 
-fn dict(args: Args<'_>) -> Result<Value> {
+pub(super) fn dict(args: Args<'_>) -> Result<Value> {
     let mut map = BTreeMap::new();
     for index in (0..args.1.len()).step_by(2) {
         map.insert(args.text(index)?.into(), args.at(index + 1)?.clone());
@@ -165,7 +202,7 @@ fn dict(args: Args<'_>) -> Result<Value> {
     Ok(Value::Map(Arc::new(map)))
 }
 
-fn merged(args: Args<'_>, other_wins: bool) -> Result<Value> {
+pub(super) fn merged(args: Args<'_>, other_wins: bool) -> Result<Value> {
     let mut whole = args.json(0)?;
     for other in args.1.iter().skip(1) {
         merge(&mut whole, &to_json(other), other_wins);
@@ -188,7 +225,7 @@ fn join(args: Args<'_>) -> Result<Value> {
 }
 
 /// Go's word for a kind of value. Helm reads all numbers of a values file as `float64`.
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Map(_) => "map",
         Value::List(_) => "slice",

@@ -1,0 +1,3 @@
+//! What the API server asks this control plane: which proxy a new pod gets, and whether an object is right.
+
+pub mod inject;
