@@ -1,8 +1,8 @@
 //! What a real Helm makes of our charts, case by case.
 //!
 //! `charts/golden/CHART/CASE.yaml` is a file of values. It may begin with `# release NAME in NAMESPACE` and with
-//! `# only TEMPLATE...`. After `# Output` stand the objects, or the error, that Helm must give. Definitions of kinds are
-//! only named, since a test of their own watches them. Run by `cargo xtask test charts`, which builds Helm once and says where it is in `MESH_HELM`;
+//! `# only TEMPLATE...`. After `# Output` stand the objects, or the error, that Helm must give. Definitions of kinds and
+//! templates of the injection are only named, since tests of their own watch them. Run by `cargo xtask test charts`, which builds Helm once and says where it is in `MESH_HELM`;
 //! with `BLESS=1` outputs are written anew.
 
 // A test that cannot set itself up has failed, and the panic says where.
@@ -79,6 +79,14 @@ fn short(output: &str) -> String {
         } else {
             all.push_str(document);
         }
+    }
+    for name in ["parts", "sidecar", "gateway"] {
+        let path = format!("files/injection-{name}.yaml");
+        let text = std::fs::read_to_string(charts().join("istiod").join(&path)).unwrap();
+        // At the depth at which the ConfigMap holds them.
+        let margin = " ".repeat(8);
+        let block: String = text.lines().map(|line| format!("{margin}{line}\n")).collect();
+        all = all.replace(&block, &format!("{margin}# {path}\n"));
     }
     let lines: Vec<&str> = all.lines().map(str::trim_end).collect();
     format!("{}\n", lines.join("\n").trim_end())

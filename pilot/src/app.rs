@@ -20,6 +20,7 @@ use crate::debug::{self, Debug};
 use crate::push::{self, Hub, Stats};
 use crate::settings::Settings;
 use crate::source::{self, Batch, Debounce};
+use crate::webhook::{self, Parts};
 use crate::writer::Writer;
 
 /// Runs until SIGTERM or SIGINT.
@@ -45,18 +46,34 @@ async fn run(settings: Settings) -> Result<()> {
     let cluster = Cluster::open(&settings).await?;
     let authority = Authority::open(&settings, cluster.as_ref(), &metrics, &watch).await?;
     let (batches, mut received) = mpsc::channel(16);
-    let watching = base::task::spawn("source", objects(settings.config_dir.clone(), cluster, batches));
+    let watching =
+        base::task::spawn("source", objects(settings.config_dir.clone(), cluster.clone(), batches));
     let Some(first) = received.recv().await else {
         return watching.await.context("the source of objects ended")?;
     };
     let mut writer = Writer::new(first);
     let hub = Arc::new(Hub::new(writer.snapshot.clone(), Stats::new(&metrics), "istiod"));
+    let injection = match &cluster {
+        Some(cluster) => {
+            let parts = Parts {
+                cluster,
+                authority: &authority,
+                world: writer.shown.clone(),
+                metrics: &metrics,
+                ready: &ready,
+                drain: &watch,
+            };
+            webhook::start(&settings.webhook, parts).await?
+        }
+        None => None,
+    };
     let debug = Debug {
         hub: hub.clone(),
         metrics,
         ready: ready.clone(),
         world: writer.shown.clone(),
         findings: writer.findings.clone(),
+        injection,
     };
     start(&settings, &hub, &authority, &debug, &watch).await?;
     published.clear();

@@ -62,7 +62,6 @@ impl Authority {
     }
 
     /// What signs and whom to trust, now and after every change: `roots()` of what is read are the roots in PEM.
-    #[allow(dead_code, reason = "for what writes the roots into the cluster")]
     pub(crate) fn roots(&self) -> Reader<citadel::Authority> {
         self.citadel.authority.reader()
     }

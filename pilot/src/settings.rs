@@ -111,6 +111,9 @@ pub struct Settings {
     /// Accepted because istiod's charts give it; streams of proxies are not ended by their age
     #[arg(long = "keepaliveMaxServerConnectionAge", value_name = "TIME", value_parser = duration)]
     pub connection_age: Option<Duration>,
+
+    #[command(flatten)]
+    pub webhook: crate::webhook::Settings,
 }
 
 impl Settings {
@@ -126,7 +129,7 @@ impl Settings {
 }
 
 /// `HOST:PORT`; `:PORT` is every address, IPv6 and IPv4.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| format!("{text:?} is no address: use IP:PORT or :PORT"))
 }

@@ -26,10 +26,18 @@ fn plain(value: Value) -> Value {
         Value::Array(items) => items.into_iter().map(plain).collect(),
         Value::String(text) if text.contains('\n') => match functions::yaml(&text) {
             Ok(value) if value.is_object() => plain(value),
-            _ => Value::String(text),
+            _ => Value::String(named_templates(text)),
         },
         value => value,
     }
+}
+
+/// Templates of the injection are only named, as in the golden files.
+fn named_templates(text: String) -> String {
+    ["parts", "sidecar", "gateway"].iter().fold(text, |text, name| {
+        let path = format!("files/injection-{name}.yaml");
+        text.replace(super::embedded::file("istiod", &path).unwrap(), &format!("# {path}\n"))
+    })
 }
 
 fn documents(text: &str) -> Vec<Value> {

@@ -16,6 +16,7 @@ use wire::{Kind, Resource};
 
 use super::registry;
 use crate::push::{Client, Hub, TypeState};
+use crate::webhook::Injection;
 use crate::world::World;
 
 /// What the endpoints look at.
@@ -28,6 +29,8 @@ pub struct Debug {
     pub world: Arc<Live<World>>,
     /// Mistakes found in it.
     pub findings: Arc<Live<Findings>>,
+    /// The injection webhook, where there is a cluster.
+    pub(crate) injection: Option<Injection>,
 }
 
 /// Every path, for both ports.
@@ -65,6 +68,7 @@ pub fn routes(debug: &Debug) -> Routes {
         .get("/debug/configz", "every object as written; ?type=KIND", at(configz))
         .get("/debug/findings", "mistakes in what was written", at(findings))
         .get("/debug/push_status", "mistakes in what was written", at(findings))
+        .get("/debug/inject", "templates of the injection, by name", at(inject))
         .get("/debug/cachez", "hits and misses of what was said before", at(cachez))
 }
 
@@ -300,6 +304,13 @@ fn findings(debug: &Debug, _: &Request) -> Response {
         })
     };
     pretty(&all.iter().map(one).collect())
+}
+
+fn inject(debug: &Debug, _: &Request) -> Response {
+    match &debug.injection {
+        Some(injection) => pretty(&injection.templates()),
+        None => Response::status(http::StatusCode::NOT_FOUND, "nothing is injected here\n"),
+    }
 }
 
 fn cachez(debug: &Debug, _: &Request) -> Response {

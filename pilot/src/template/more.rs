@@ -144,7 +144,8 @@ fn counted(args: Args<'_>, step: fn(i64, i64) -> Option<i64>) -> Result<Value> {
     let mut sum = number(args, 0)?;
     for index in 1..args.1.len() {
         let next = number(args, index)?;
-        sum = step(sum, next).ok_or_else(|| failed(format!("{}: {sum} and {next} give no number", args.0)))?;
+        sum =
+            step(sum, next).ok_or_else(|| failed(format!("{}: {sum} and {next} give no number", args.0)))?;
     }
     Ok(Value::Int(sum))
 }
@@ -209,10 +210,16 @@ mod tests {
             (r#"{{ trunc 2 "hello" }} {{ trunc -2 "hello" }} {{ substr 1 3 "hello" }}"#, "he lo el"),
             (r#"{{ "a-b" | replace "-" "." }} {{ hasPrefix "a" "ab" }} {{ cat "x" "y" }}"#, "a.b true x y"),
             (r#"{{ add 1 2 3 }} {{ sub 5 2 }} {{ max 1 "7" 3 }} {{ int "12" }}"#, "6 3 7 12"),
-            (r#"{{ .l | uniq | sortAlpha | join "," }} {{ first .l }} {{ without .l "b" | join "" }}"#, "a,b b a"),
+            (
+                r#"{{ .l | uniq | sortAlpha | join "," }} {{ first .l }} {{ without .l "b" | join "" }}"#,
+                "a,b b a",
+            ),
             (r#"{{ keys .m | join "," }} {{ dig "x" "y" 0 .m }} {{ dig "x" "n" 0 .m }}"#, "x,z 1 0"),
             (r#"{{ pick .m "z" | toJson }} {{ coalesce .e "c" }} {{ kindOf .m }}"#, r#"{"z":"w"} c map"#),
-            (r#"{{ b64enc "hi" }} {{ b64dec "aGk=" }} {{ regexReplaceAll "a(.)" "ab" "${1}x" }}"#, "aGk= hi bx"),
+            (
+                r#"{{ b64enc "hi" }} {{ b64dec "aGk=" }} {{ regexReplaceAll "a(.)" "ab" "${1}x" }}"#,
+                "aGk= hi bx",
+            ),
         ] {
             let made = Program::parse("t", text, functions()).unwrap().render(&from_json(&dot).unwrap());
             assert_eq!(made.unwrap(), expected, "{text}");

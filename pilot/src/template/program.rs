@@ -8,9 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gotmpl::parse::{
-    ActionNode, CommandNode, Expr, ListNode, Node, Number, Parser, PipeNode, Pos, SmolStr,
-};
+use gotmpl::parse::{ActionNode, CommandNode, Expr, ListNode, Node, Number, Parser, PipeNode, Pos, SmolStr};
 use gotmpl::{FuncMap, Template, Value};
 
 /// No template can write this name.
@@ -213,7 +211,8 @@ mod tests {
     #[test]
     fn methods_of_gos_types_are_fields() {
         let dot = json!({"P": {"Mode": "REDIRECT", "Hold": true, "Tracing": {"Tls": 1}}});
-        let text = "{{ .P.Mode.String }} {{ .P.Hold.GetValue }} {{ .P.GetTracing.GetTls }} {{ (.P.Mode).String }}";
+        let text =
+            "{{ .P.Mode.String }} {{ .P.Hold.GetValue }} {{ .P.GetTracing.GetTls }} {{ (.P.Mode).String }}";
         assert_eq!(run(text, &dot).unwrap(), "REDIRECT true 1 REDIRECT");
     }
 

@@ -125,7 +125,9 @@ fn trim(kind: Kind, object: &mut Map<String, Value>) {
         }
         Kind::Node => {
             keep(object.get_mut("spec"), &[]);
-            keep(object.get_mut("status"), &["addresses"]);
+            keep(object.get_mut("status"), &["addresses", "nodeInfo"]);
+            let facts = object.get_mut("status").and_then(|status| status.get_mut("nodeInfo"));
+            keep(facts, &["kubeletVersion"]);
         }
         Kind::Namespace => {
             object.remove("status");

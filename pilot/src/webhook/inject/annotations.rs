@@ -30,11 +30,23 @@ const CHECKS: &[(&str, Check)] = &[
     ("readiness.status.sidecar.istio.io/periodSeconds", number),
     ("readiness.status.sidecar.istio.io/failureThreshold", number),
     ("readiness.status.sidecar.istio.io/applicationPorts", ports),
-    ("traffic.sidecar.istio.io/includeOutboundIPRanges", |value| if value == "*" { Ok(()) } else { ranges(value) }),
+    (
+        "traffic.sidecar.istio.io/includeOutboundIPRanges",
+        |value| if value == "*" { Ok(()) } else { ranges(value) },
+    ),
     ("traffic.sidecar.istio.io/excludeOutboundIPRanges", ranges),
-    ("traffic.sidecar.istio.io/includeInboundPorts", |value| if value == "*" { Ok(()) } else { ports(value) }),
-    ("traffic.sidecar.istio.io/excludeInboundPorts", |value| if value == "*" { Ok(()) } else { ports(value) }),
-    ("traffic.sidecar.istio.io/includeOutboundPorts", |value| if value == "*" { Ok(()) } else { ports(value) }),
+    (
+        "traffic.sidecar.istio.io/includeInboundPorts",
+        |value| if value == "*" { Ok(()) } else { ports(value) },
+    ),
+    (
+        "traffic.sidecar.istio.io/excludeInboundPorts",
+        |value| if value == "*" { Ok(()) } else { ports(value) },
+    ),
+    (
+        "traffic.sidecar.istio.io/includeOutboundPorts",
+        |value| if value == "*" { Ok(()) } else { ports(value) },
+    ),
     ("traffic.sidecar.istio.io/excludeOutboundPorts", ports),
 ];
 
@@ -44,7 +56,8 @@ const LEVELS: &[&str] = &["trace", "debug", "info", "warning", "error", "critica
 pub(super) fn check(pod: &Value) -> Result<(), String> {
     for (name, value) in strings(pod, "annotations") {
         if let Some((_, check)) = CHECKS.iter().find(|(known, _)| *known == name) {
-            check(value.trim()).map_err(|error| format!("invalid value {value:?} for annotation {name}: {error}"))?;
+            check(value.trim())
+                .map_err(|error| format!("invalid value {value:?} for annotation {name}: {error}"))?;
         }
     }
     Ok(())
@@ -87,8 +100,10 @@ fn ports(value: &str) -> Result<(), String> {
 
 fn ranges(value: &str) -> Result<(), String> {
     words(value).try_for_each(|word| {
-        let (address, length) = word.split_once('/').ok_or_else(|| format!("{word:?} is not in the form ADDRESS/LENGTH"))?;
-        let address: IpAddr = address.parse().map_err(|_| format!("{word:?} does not begin with an address"))?;
+        let (address, length) =
+            word.split_once('/').ok_or_else(|| format!("{word:?} is not in the form ADDRESS/LENGTH"))?;
+        let address: IpAddr =
+            address.parse().map_err(|_| format!("{word:?} does not begin with an address"))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         match length.parse::<u8>() {
             Ok(length) if length <= longest => Ok(()),
@@ -99,7 +114,8 @@ fn ranges(value: &str) -> Result<(), String> {
 
 /// As Kubernetes writes amounts: digits, perhaps a point, and a unit.
 fn quantity(value: &str) -> Result<(), String> {
-    const UNITS: &[&str] = &["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    const UNITS: &[&str] =
+        &["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let digits = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let amount = value.strip_suffix(digits).unwrap_or_default();
     if amount.parse::<f64>().is_ok() && UNITS.contains(&digits) {
@@ -118,10 +134,25 @@ mod tests {
     fn wrong_values_are_named() {
         let told = |name: &str, value: &str| check(&json!({"metadata": {"annotations": {name: value}}}));
         for (name, right, wrong, why) in [
-            ("sidecar.istio.io/interceptionMode", "TPROXY", "tproxy", "must be one of REDIRECT, TPROXY, NONE"),
+            (
+                "sidecar.istio.io/interceptionMode",
+                "TPROXY",
+                "tproxy",
+                "must be one of REDIRECT, TPROXY, NONE",
+            ),
             ("status.sidecar.istio.io/port", "0", "70000", "must be a port"),
-            ("traffic.sidecar.istio.io/includeOutboundIPRanges", "*", "10.0.0.0", "not in the form ADDRESS/LENGTH"),
-            ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/8,fd00::/64", "10.0.0.0/33", "0 to 32"),
+            (
+                "traffic.sidecar.istio.io/includeOutboundIPRanges",
+                "*",
+                "10.0.0.0",
+                "not in the form ADDRESS/LENGTH",
+            ),
+            (
+                "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+                "10.0.0.0/8,fd00::/64",
+                "10.0.0.0/33",
+                "0 to 32",
+            ),
             ("traffic.sidecar.istio.io/excludeInboundPorts", "1, 2", "http", "\"http\" is not a port"),
             ("readiness.status.sidecar.istio.io/periodSeconds", "5", "5s", "must be a number"),
             ("sidecar.istio.io/proxyMemory", "1.5Gi", "lots", "must be an amount"),

@@ -5,7 +5,9 @@
 use serde_json::{Value, json};
 
 use super::own::STATUS;
-use super::pod::{annotation, annotations, containers, containers_mut, is_named, label, list_mut, map, names, truth};
+use super::pod::{
+    annotation, annotations, containers, containers_mut, is_named, label, list_mut, map, names, truth,
+};
 use super::run::Facts;
 use super::{PROXY, order, probes, prometheus};
 
@@ -39,7 +41,8 @@ pub(super) fn finish(pod: &mut Value, templates: &Value, facts: &Facts<'_>, hold
 /// Variables that the webhook's path gives, and the network.
 fn variables(pod: &mut Value, facts: &Facts<'_>) {
     let mut all = facts.environment.clone();
-    let network = label(pod, NETWORK_LABEL).or_else(|| facts.namespace_labels.get(NETWORK_LABEL).map(String::as_str));
+    let network =
+        label(pod, NETWORK_LABEL).or_else(|| facts.namespace_labels.get(NETWORK_LABEL).map(String::as_str));
     if let Some(network) = network.map(str::to_owned) {
         all.entry(NETWORK.to_owned()).or_insert(network);
     }

@@ -45,7 +45,11 @@ const ALL: &[(&str, Function)] = &[
     }),
     // Go's maps of strings give an empty string for a key that is not there, which prints as nothing.
     ("index", index),
-    ("eq", |a| Ok(Value::Bool((1..a.1.len()).map(|other| same(a, other)).collect::<Result<Vec<_>>>()?.contains(&true)))),
+    ("eq", |a| {
+        Ok(Value::Bool(
+            (1..a.1.len()).map(|other| same(a, other)).collect::<Result<Vec<_>>>()?.contains(&true),
+        ))
+    }),
     ("ne", |a| Ok(Value::Bool(!same(a, 1)?))),
     ("toJSON", as_json),
     ("fromJSON", |a| {
@@ -60,7 +64,9 @@ const ALL: &[(&str, Function)] = &[
     }),
     ("protoToJSON", |a| {
         let given = a.json(0)?;
-        Ok(text(Json::Object(proxy::different(given.as_object().unwrap_or(&serde_json::Map::new()))).to_string()))
+        Ok(text(
+            Json::Object(proxy::different(given.as_object().unwrap_or(&serde_json::Map::new()))).to_string(),
+        ))
     }),
     ("toYaml", |a| Ok(text(api::emit::to_yaml(&a.json(0)?)))),
     // The first line stands where the action does.
@@ -116,7 +122,9 @@ fn index(args: Args<'_>) -> Result<Value> {
 fn same(args: Args<'_>, other: usize) -> Result<bool> {
     Ok(match (args.at(0)?, args.at(other)?) {
         (Value::Nil, Value::Nil) => true,
-        (Value::Nil, value) | (value, Value::Nil) => !value.is_truthy() && !matches!(value, Value::Map(_) | Value::List(_)),
+        (Value::Nil, value) | (value, Value::Nil) => {
+            !value.is_truthy() && !matches!(value, Value::Map(_) | Value::List(_))
+        }
         (Value::String(one), two) => one.as_ref() == two.to_string(),
         (one, Value::String(two)) => one.to_string() == two.as_ref(),
         (one, two) => to_json(one) == to_json(two),
@@ -163,7 +171,8 @@ fn ports(args: Args<'_>, application: bool) -> Result<Value> {
 /// What OpenTelemetry calls the resource, from annotations, labels and the owner.
 fn resource_attributes(args: Args<'_>) -> Result<Value> {
     let meta = args.at(0)?;
-    let within = |map: &str, key: &str| meta.field(map).and_then(|all| all.field(key)).map(ToString::to_string);
+    let within =
+        |map: &str, key: &str| meta.field(map).and_then(|all| all.field(key)).map(ToString::to_string);
     let annotations = to_json(meta.field("Annotations").unwrap_or(&Value::Nil));
     let mut pairs: Vec<String> = Vec::new();
     for (key, value) in annotations.as_object().into_iter().flatten() {
@@ -171,9 +180,12 @@ fn resource_attributes(args: Args<'_>) -> Result<Value> {
             pairs.push(format!("{name}={}", value.as_str().unwrap_or_default()));
         }
     }
-    let name = within("Labels", "app.kubernetes.io/instance").or_else(|| within("Labels", "app.kubernetes.io/name"));
+    let name =
+        within("Labels", "app.kubernetes.io/instance").or_else(|| within("Labels", "app.kubernetes.io/name"));
     pairs.extend(name.map(|name| format!("service.name={name}")));
-    pairs.extend(within("Labels", "app.kubernetes.io/version").map(|version| format!("service.version={version}")));
+    pairs.extend(
+        within("Labels", "app.kubernetes.io/version").map(|version| format!("service.version={version}")),
+    );
     Ok(text(pairs.join(",")))
 }
 

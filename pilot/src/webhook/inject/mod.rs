@@ -21,8 +21,6 @@ mod prometheus;
 mod proxy;
 mod required;
 mod run;
-#[cfg(test)]
-mod tests;
 
 pub use config::Injector;
 pub use owner::Owner;

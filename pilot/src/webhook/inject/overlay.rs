@@ -9,8 +9,14 @@ use serde_json::{Map, Value};
 /// By what items of a list are the same. The name of a list says it, inside of a pod.
 fn key_of(list: &str) -> Option<&'static str> {
     Some(match list {
-        "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets"
-        | "schedulingGates" | "resourceClaims" => "name",
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "volumes"
+        | "env"
+        | "imagePullSecrets"
+        | "schedulingGates"
+        | "resourceClaims" => "name",
         "ports" => "containerPort",
         "volumeMounts" => "mountPath",
         "volumeDevices" => "devicePath",
@@ -161,7 +167,10 @@ mod tests {
         let base = json!({"volumes": [{"name": "a"}, {"name": "b"}], "m": {"x": 1}, "n": {"y": 1}, "l": 1});
         let over = json!({"volumes": [{"name": "a", "$patch": "delete"}], "m": {"$patch": "replace", "z": null, "w": 2},
             "n": {"y": null}, "l": null, "fresh": {"a": null}});
-        assert_eq!(merged(base, &over), json!({"volumes": [{"name": "b"}], "m": {"w": 2}, "n": {}, "fresh": {}}));
+        assert_eq!(
+            merged(base, &over),
+            json!({"volumes": [{"name": "b"}], "m": {"w": 2}, "n": {}, "fresh": {}})
+        );
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(super) fn before(pod: &Value, status_port: &str) -> Value {
     let mut pod = pod.clone();
     if let Some(status) = parsed(&pod, STATUS) {
         for list in LISTS {
-            let injected: Vec<&str> = status[list].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let injected: Vec<&str> =
+                status[list].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             if !injected.is_empty() {
                 containers_mut(&mut pod, list)
                     .retain(|item| !injected.iter().any(|name| is_named(item, name)));
@@ -72,8 +73,8 @@ fn automatic(container: &mut Value) {
     }
 }
 
-/// Lays the user's containers over the merged pod.
-pub(super) fn again(original: &Value, templates: &Value, merged: &mut Value) {
+/// Lays the user's containers over the merged pod; they are returned by list.
+pub(super) fn again(original: &Value, templates: &Value, merged: &mut Value) -> Value {
     let status = parsed(original, STATUS);
     let remembered = parsed(original, OVERRIDES).unwrap_or_default();
     let mut overrides = json!({});
@@ -98,6 +99,7 @@ pub(super) fn again(original: &Value, templates: &Value, merged: &mut Value) {
     if status.is_none() && overrides != json!({}) {
         annotations(merged).insert(OVERRIDES.to_owned(), overrides.to_string().into());
     }
+    overrides
 }
 
 /// The JSON of an annotation.
@@ -105,10 +107,15 @@ fn parsed(pod: &Value, name: &str) -> Option<Value> {
     serde_json::from_str(annotation(pod, name)?).ok()
 }
 
-/// Traffic of the proxy is told from that of the application by its user: the redirection must know another one.
-pub(super) fn user_of_redirection(original: &Value, merged: &mut Value) {
-    let own = LISTS.iter().find_map(|list| containers(original, list).iter().find(|item| is_named(item, PROXY)));
-    let Some(context) = own.and_then(|own| own.get("securityContext")) else { return };
+/// Traffic of the proxy is told from that of the application by its user: the redirection must know another one. `own` is
+/// what `again` returned.
+pub(super) fn user_of_redirection(own: &Value, merged: &mut Value) {
+    let all = LISTS.iter().flat_map(|list| own[*list].as_array().into_iter().flatten());
+    let proxy = all.into_iter().find(|item| is_named(item, PROXY));
+    let Some(context) = proxy.and_then(|own| own.get("securityContext")) else { return };
+    if containers(merged, "initContainers").is_empty() {
+        return;
+    }
     let ids: Vec<(&str, String)> = [("-u", "runAsUser"), ("-g", "runAsGroup")]
         .into_iter()
         .filter_map(|(flag, field)| Some((flag, context.get(field)?.as_i64()?.to_string())))

@@ -41,7 +41,9 @@ impl Owner {
         match kind {
             "ReplicaSet" => match hash.and_then(|hash| name.strip_suffix(hash.as_str())) {
                 // Rollouts of Argo own ReplicaSets of the same form.
-                Some(base) if label(pod, "rollouts-pod-template-hash").is_none() => own(base, "Deployment", version),
+                Some(base) if label(pod, "rollouts-pod-template-hash").is_none() => {
+                    own(base, "Deployment", version)
+                }
                 _ => own(name, kind, version),
             },
             "ReplicationController" => match label(pod, "deploymentconfig") {

@@ -79,7 +79,8 @@ fn one(container: &mut Value, status_port: u16, probers: &mut BTreeMap<String, V
 
 /// What the proxy asks: the handler, with its port as a number.
 fn prober(handler: &Map<String, Value>, ports: &Map<String, Value>, status_port: u16) -> Option<Value> {
-    let (kind, action) = ["httpGet", "tcpSocket", "grpc"].iter().find_map(|kind| Some((*kind, handler.get(*kind)?)))?;
+    let (kind, action) =
+        ["httpGet", "tcpSocket", "grpc"].iter().find_map(|kind| Some((*kind, handler.get(*kind)?)))?;
     let mut action = action.clone();
     let port = match &action["port"] {
         Value::String(name) => ports.get(name).cloned().or_else(|| Some(name.parse::<u16>().ok()?.into()))?,
@@ -99,5 +100,7 @@ fn prober(handler: &Map<String, Value>, ports: &Map<String, Value>, status_port:
 
 fn named_ports(container: &Value) -> Map<String, Value> {
     let ports = container["ports"].as_array().into_iter().flatten();
-    ports.filter_map(|port| Some((port["name"].as_str()?.to_owned(), port["containerPort"].clone()))).collect()
+    ports
+        .filter_map(|port| Some((port["name"].as_str()?.to_owned(), port["containerPort"].clone())))
+        .collect()
 }

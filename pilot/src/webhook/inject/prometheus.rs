@@ -14,7 +14,8 @@ const PATH: &[&str] = &["prometheus.io/path", "prometheus.io.path", "prometheus-
 /// Sends scrapers to the proxy. `wanted` is what the mesh's settings say.
 pub(super) fn merge(pod: &mut Value, wanted: bool, status_port: &str) {
     let own = annotation(pod, "prometheus.istio.io/merge-metrics").and_then(truth);
-    let any = |names: &[&str]| names.iter().find_map(|name| annotation(pod, name)).unwrap_or_default().to_owned();
+    let any =
+        |names: &[&str]| names.iter().find_map(|name| annotation(pod, name)).unwrap_or_default().to_owned();
     let (scrape, port, path) = (any(SCRAPE), any(PORT), any(PATH));
     // A port that is the proxy's already was put there by the user or by an earlier injection.
     if !own.unwrap_or(wanted) || truth(&scrape) == Some(false) || port == status_port {
@@ -35,5 +36,6 @@ pub(super) fn merge(pod: &mut Value, wanted: bool, status_port: &str) {
 
 /// Removes the annotations in all their spellings.
 pub(super) fn clear(pod: &mut Value) {
-    annotations(pod).retain(|name, _| ![SCRAPE, PORT, PATH].iter().any(|names| names.contains(&name.as_str())));
+    annotations(pod)
+        .retain(|name, _| ![SCRAPE, PORT, PATH].iter().any(|names| names.contains(&name.as_str())));
 }

@@ -22,7 +22,6 @@ const OBVIOUS: &[&str] = &[
     "statNameLength",
     "statusPort",
     "tracingServiceName",
-    "interceptionMode",
 ];
 
 /// The settings in force.
@@ -55,8 +54,11 @@ pub(super) fn json(config: &ProxyConfig) -> Map<String, Value> {
 pub(super) fn different(config: &Map<String, Value>) -> Map<String, Value> {
     let usual = json(&default_mesh_config().default_config);
     let says = |(key, value): &(&String, &Value)| {
-        let empty = value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
-        !empty && !(OBVIOUS.contains(&key.as_str()) && usual.get(*key) == Some(value))
+        let empty =
+            value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
+        // What serialisation leaves out and templates see.
+        let unset = *value == "" || (*key == "interceptionMode" && *value == "REDIRECT");
+        !empty && !unset && !(OBVIOUS.contains(&key.as_str()) && usual.get(*key) == Some(value))
     };
     config.iter().filter(says).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
@@ -68,14 +70,16 @@ pub(super) fn image(values: &Value, config: &ProxyConfig, pod: &Value) -> String
         Some(Value::Number(number)) => number.to_string(),
         _ => String::new(),
     };
-    let name = Some(at("/global/proxy/image")).filter(|name| !name.is_empty()).unwrap_or("proxyv2".to_owned());
+    let name =
+        Some(at("/global/proxy/image")).filter(|name| !name.is_empty()).unwrap_or("proxyv2".to_owned());
     let kind = config.image.as_ref().map(|image| image.image_type.clone()).unwrap_or_default();
     let kind = annotation(pod, "sidecar.istio.io/proxyImageType").map_or(kind, str::to_owned);
     let tag = at("/global/tag");
     let tag = match kind.as_str() {
         "" => tag,
         kind => {
-            let plain = ["-debug", "-distroless"].iter().find_map(|end| tag.strip_suffix(end)).unwrap_or(&tag);
+            let plain =
+                ["-debug", "-distroless"].iter().find_map(|end| tag.strip_suffix(end)).unwrap_or(&tag);
             if kind == "default" { plain.to_owned() } else { format!("{plain}-{kind}") }
         }
     };

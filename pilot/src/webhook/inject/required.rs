@@ -85,7 +85,7 @@ mod tests {
         }
         let plain = pod(json!({}), json!({}));
         assert!(!required(&plain, "kube-system", &on));
-        assert!(!required(&plain, "default", &injector("off")));
+        assert!(!required(&plain, "default", &injector("'off'")));
         assert!(!required(&json!({"spec": {"hostNetwork": true}}), "default", &on));
     }
 }

@@ -34,7 +34,12 @@ pub struct Facts<'a> {
 ///
 /// # Errors
 /// An annotation has a value that means nothing, a template is missing or fails, or what it makes is no pod.
-pub fn inject(pod: &Value, namespace: &str, owner: Option<&Owner>, facts: &Facts<'_>) -> Result<Value, String> {
+pub fn inject(
+    pod: &Value,
+    namespace: &str,
+    owner: Option<&Owner>,
+    facts: &Facts<'_>,
+) -> Result<Value, String> {
     annotations::check(pod)?;
     let config = proxy::config(&facts.mesh.default_config, pod)?;
     let status_port = status_port(pod, config.status_port)?;
@@ -65,10 +70,11 @@ pub fn inject(pod: &Value, namespace: &str, owner: Option<&Owner>, facts: &Facts
     }
     let mut merged = own::prepared(pod, &made);
     overlay(&mut merged, &made);
-    own::again(pod, &made, &mut merged);
-    own::user_of_redirection(pod, &mut merged);
+    let overrides = own::again(pod, &made, &mut merged);
+    own::user_of_redirection(&overrides, &mut merged);
     let hold = config.hold_application_until_proxy_starts.unwrap_or_default()
-        || facts.injector.values.pointer("/global/proxy/holdApplicationUntilProxyStarts") == Some(&json!(true));
+        || facts.injector.values.pointer("/global/proxy/holdApplicationUntilProxyStarts")
+            == Some(&json!(true));
     finish::finish(&mut merged, &made, facts, hold, status_port);
     check(&merged)?;
     Ok(merged)
@@ -87,7 +93,10 @@ fn status_port(pod: &Value, usual: i32) -> Result<u16, String> {
 fn rendered(text: &str) -> Result<Value, String> {
     let documents = api::yaml::load(text, 1).map_err(|error| {
         let line = text.lines().nth(error.line.saturating_sub(1) as usize).unwrap_or_default();
-        format!("the injection template gives no YAML: line {} of its output ({line:?}): {}", error.line, error.message)
+        format!(
+            "the injection template gives no YAML: line {} of its output ({line:?}): {}",
+            error.line, error.message
+        )
     })?;
     match documents.into_iter().next().map(|document| document.value).unwrap_or_default() {
         Value::Null => Ok(json!({})),
@@ -100,6 +109,8 @@ fn rendered(text: &str) -> Result<Value, String> {
 fn check(pod: &Value) -> Result<(), String> {
     match serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(pod.clone()) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("the injected pod is no pod: {error}; look at the injection template and the pod's annotations")),
+        Err(error) => Err(format!(
+            "the injected pod is no pod: {error}; look at the injection template and the pod's annotations"
+        )),
     }
 }
