@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use api::Findings;
 use api::mesh::{MeshConfig, mesh_config};
-use meshctl::install;
+use meshctl::install::{Installation, Request};
 use pilot::webhook::inject::{Facts, Injector, inject, required};
 use pilot::webhook::variables;
 use serde_json::{Value, json};
@@ -48,18 +48,14 @@ impl Case {
 
     /// The ConfigMaps of the installation.
     fn settings(&self) -> (Injector, MeshConfig) {
-        let mut spec = json!({"profile": "minimal"});
-        for word in self.words("set") {
-            install::set(word, &mut spec).unwrap();
-        }
-        if let Some(revision) = self.words("revision").first() {
-            spec["revision"] = json!(revision);
-        }
-        let planned = install::plan(&spec).unwrap();
-        let istiod = planned.iter().find(|component| component.chart == "istiod").unwrap();
-        let objects = install::render("istiod", &istiod.release, &istiod.values).unwrap();
+        let mut set = vec!["profile=minimal".to_owned()];
+        set.extend(self.words("set").into_iter().map(str::to_owned));
+        let revision = self.words("revision").first().map(|name| (*name).to_owned());
+        let request = Request { set, revision, ..Request::default() };
+        let installation = Installation::of(&request).unwrap();
+        let objects: Vec<&Value> = installation.parts.iter().flat_map(|part| &part.objects).collect();
         let data = |key: &str| {
-            let of_key = |object: &Value| Some(object["data"].get(key)?.as_str()?.to_owned());
+            let of_key = |object: &&Value| Some(object["data"].get(key)?.as_str()?.to_owned());
             objects.iter().find_map(of_key).unwrap()
         };
         let mut findings = Findings::new();

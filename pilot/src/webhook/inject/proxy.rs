@@ -58,7 +58,8 @@ pub(super) fn different(config: &Map<String, Value>) -> Map<String, Value> {
             value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
         // What serialisation leaves out and templates see.
         let unset = *value == "" || (*key == "interceptionMode" && *value == "REDIRECT");
-        !empty && !unset && !(OBVIOUS.contains(&key.as_str()) && usual.get(*key) == Some(value))
+        let obvious = OBVIOUS.contains(&key.as_str()) && usual.get(*key) == Some(value);
+        !(empty || unset || obvious)
     };
     config.iter().filter(says).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
