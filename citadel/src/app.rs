@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use wire::TrustDomain;
 
-use crate::attest::{Attestor, TokenAttestor, X509Attestor};
+use crate::attest::{Attestor, TokenAttestor, Trust, X509Attestor};
 use crate::ca::{
     Action, Authority, Lifetimes, RootPolicy, Rules, Slots, load, load_or_create, next_action, renew_root,
 };
@@ -54,7 +54,7 @@ pub fn build(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Arc<Cita
     let (authority, found) =
         load_or_create(&settings.ca_dir, &policy, SystemTime::now()).map_err(anyhow::Error::msg)?;
     tracing::info!(dir = %settings.ca_dir.display(), ?found, "certificate authority ready");
-    let (citadel, jwks) = assemble(authority, settings, metrics, Vec::new())?;
+    let (citadel, jwks) = assemble(authority, settings, metrics, trust(settings)?, Vec::new())?;
     Ok((citadel, Files { ca_dir: Some(settings.ca_dir.clone()), jwks, policy: Some(policy) }))
 }
 
@@ -63,30 +63,33 @@ pub fn root_policy(settings: &Settings) -> RootPolicy {
     RootPolicy { organization: settings.trust_domain.clone(), ttl: settings.root_ttl }
 }
 
+/// Whose identities count with these settings.
+pub fn trust(settings: &Settings) -> anyhow::Result<Live<Trust>> {
+    let parse = |text: &String| TrustDomain::new(text).with_context(|| format!("--trust-domain {text}"));
+    let aliases = settings.trust_domain_aliases.iter().map(parse).collect::<anyhow::Result<_>>()?;
+    Ok(Live::new(Trust { own: parse(&settings.trust_domain)?, aliases }))
+}
+
 /// A citadel that signs with `authority`, wherever that came from; `more` attestors are asked after those of the
 /// settings.
 pub fn assemble(
     authority: Authority,
     settings: &Settings,
     metrics: &Metrics,
+    trust: Live<Trust>,
     more: Vec<Box<dyn Attestor>>,
 ) -> anyhow::Result<(Arc<Citadel>, Option<KeyFile>)> {
     let clock: Arc<dyn Clock> = Real::shared();
-    let parse = |text: &String| TrustDomain::new(text).with_context(|| format!("--trust-domain {text}"));
-    let trust_domain = parse(&settings.trust_domain)?;
     let authority = Live::new(authority);
-    let mut trust_domains = vec![trust_domain.clone()];
-    for alias in &settings.trust_domain_aliases {
-        trust_domains.push(parse(alias)?);
-    }
-    let by_certificate = X509Attestor { authority: authority.clone(), trust_domains, clock: clock.clone() };
+    let by_certificate =
+        X509Attestor { authority: authority.clone(), trust: trust.clone(), clock: clock.clone() };
     let mut attestors: Vec<Box<dyn Attestor>> = vec![Box::new(by_certificate)];
     let mut jwks = None;
     if let Some(path) = &settings.jwks {
         let keys = Live::new(read_keys(path).map_err(anyhow::Error::msg)?);
         jwks = Some((path.clone(), keys.clone()));
         let audiences = settings.audiences.clone();
-        attestors.push(Box::new(TokenAttestor { keys, audiences, trust_domain, clock: clock.clone() }));
+        attestors.push(Box::new(TokenAttestor { keys, audiences, trust, clock: clock.clone() }));
     }
     attestors.extend(more);
     let mut citadel = Citadel::new(authority, attestors, clock);

@@ -21,10 +21,10 @@ pub async fn issue(
 ) -> Result<IstioCertificateResponse, Denied> {
     let attested = attest(&citadel.attestors, caller).await;
     let outcome = match &attested {
-        Ok((identity, _)) => decide(citadel, request, identity),
+        Ok((attested, _)) => decide(citadel, request, &attested.identity),
         Err(denied) => Err(denied.clone()),
     };
-    let who = attested.as_ref().ok().map(|(identity, by)| (identity, *by));
+    let who = attested.as_ref().ok().map(|(attested, by)| (attested, *by));
     Decision { caller, attested: who, outcome: outcome.as_ref().map(|signed| &signed.issued) }.emit();
     citadel.counts.count(outcome.as_ref().err());
     outcome.map(|signed| IstioCertificateResponse { cert_chain: signed.chain })

@@ -16,9 +16,11 @@ use base::metrics::prometheus_client::metrics::family::Family;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
+use wire::SpiffeId;
 use wire::csr::{Ca, CaServer, IstioCertificateRequest, IstioCertificateResponse};
 
-use crate::attest::{Attestor, Caller};
+use crate::attest::{Attestor, Caller, attest};
+use crate::audit;
 use crate::ca::{Authority, Lifetimes};
 use crate::denied::Denied;
 use crate::issue::issue;
@@ -100,6 +102,15 @@ impl Citadel {
         }
     }
 
+    /// Who a caller is that wants no certificate but something else of the same process, `door`. A refusal leaves an
+    /// audit line.
+    pub async fn identify(&self, door: &'static str, caller: &Caller) -> Result<SpiffeId, Denied> {
+        let attested = attest(&self.attestors, caller).await;
+        attested
+            .map(|(attested, _)| attested.identity)
+            .inspect_err(|denied| audit::refused(door, caller, denied))
+    }
+
     /// Answers one HTTP/2 request of the CA's service; a call that is none of its gets `UNIMPLEMENTED`.
     pub async fn answer<B>(self: &Arc<Self>, request: http::Request<B>) -> http::Response<Body>
     where
@@ -124,15 +135,6 @@ impl Ca for Citadel {
 
 fn caller(request: &tonic::Request<IstioCertificateRequest>) -> Caller {
     let text = |key: &str| request.metadata().get(key).and_then(|value| value.to_str().ok());
-    let bearer = text("authorization").and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-    Caller {
-        bearer,
-        certificates: peer.certificates.to_vec(),
-        cluster: text("clusterid").unwrap_or_default().into(),
-        address: peer.address.map_or_else(|| "-".into(), |address| address.to_string()),
-    }
+    Caller::of(text, &peer)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use base::clock::{Clock, Manual};
 use base::{Live, metrics::Metrics};
-use citadel::attest::TokenAttestor;
+use citadel::attest::{TokenAttestor, Trust};
 use citadel::ca::{RootPolicy, load_or_create};
 use citadel::issue::issue;
 use citadel::jwt::Keys;
@@ -63,7 +63,7 @@ fn issued_and_denied_are_told_without_secrets() {
     let attestor = TokenAttestor {
         keys: Live::new(Keys::from_jwks(&signer.jwks()).unwrap()),
         audiences: vec![AUDIENCE.into()],
-        trust_domain: TrustDomain::cluster_local(),
+        trust: Live::new(Trust::only(TrustDomain::cluster_local())),
         clock: Arc::new(clock.clone()),
     };
     let metrics = Metrics::new();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base::Live;
 use base::clock::{Clock, Manual};
-use citadel::attest::{TokenAttestor, X509Attestor, uri_of};
+use citadel::attest::{TokenAttestor, Trust, X509Attestor, uri_of};
 use citadel::ca::{Found, RootPolicy, load_or_create};
 use citadel::issue::issue;
 use citadel::jwt::Keys;
@@ -57,12 +57,12 @@ impl Bench {
         let token = TokenAttestor {
             keys: Live::new(Keys::from_jwks(&signer.jwks()).unwrap()),
             audiences: vec![AUDIENCE.into()],
-            trust_domain: TrustDomain::cluster_local(),
+            trust: Live::new(Trust::only(TrustDomain::cluster_local())),
             clock: shared.clone(),
         };
         let certificate = X509Attestor {
             authority: authority.clone(),
-            trust_domains: vec![TrustDomain::cluster_local()],
+            trust: Live::new(Trust::only(TrustDomain::cluster_local())),
             clock: shared.clone(),
         };
         let mut citadel = Citadel::new(authority, vec![Box::new(certificate), Box::new(token)], shared);

@@ -36,6 +36,11 @@ impl Namespace {
         namespace
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Applies files below `samples` and waits until every Deployment is available.
     #[track_caller]
     pub fn deploy(&self, samples: &[&str]) {
@@ -94,8 +99,9 @@ impl Drop for Namespace {
     }
 }
 
+/// What it printed; the test fails if it failed.
 #[track_caller]
-fn expect(output: Output) -> String {
+pub(crate) fn expect(output: Output) -> String {
     assert!(output.success, "{}", &output as &dyn Display);
     output.stdout
 }

@@ -5,8 +5,10 @@
 //! Nothing depends on this crate.
 //! Programs are found through `MESH_BIN_DIR` (set by `cargo xtask test`), samples through `MESH_SAMPLES`.
 
+pub mod caller;
 pub mod client;
 pub mod cluster;
+pub mod control;
 pub mod installed;
 pub mod laptop;
 pub mod origin;

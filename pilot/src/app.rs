@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::authority::Authority;
 use crate::cluster::Cluster;
 use crate::debug::{self, Debug};
-use crate::push::{self, Hub, Stats};
+use crate::push::{self, Admission, Hub, Stats};
 use crate::settings::Settings;
 use crate::source::{self, Batch, Debounce};
 use crate::webhook::{self, Parts};
@@ -123,8 +123,24 @@ async fn start(
     base::task::spawn("xds plain", push::serve_plain(plain, hub.clone(), ca.clone(), watch.clone()));
     let tls = authority.clone();
     let acceptor = move || tls.acceptor();
-    base::task::spawn("xds tls", push::serve_tls(secure, hub.clone(), ca, acceptor, watch.clone()));
+    let admission =
+        Admission { authenticate: settings.xds_auth, check_identity: settings.xds_identity_check };
+    let serving = push::serve_tls(secure, hub.clone(), ca, acceptor, admission, watch.clone());
+    base::task::spawn("xds tls", serving);
+    base::task::spawn("trust", follow_mesh(hub.clone(), authority.clone(), watch.clone()));
     Ok(())
+}
+
+/// Tells the authority what the mesh settings say of it.
+async fn follow_mesh(hub: Arc<Hub>, authority: Authority, mut drain: Watch) {
+    let mut published = hub.reader();
+    authority.trust(&published.load().snapshot.mesh.value);
+    loop {
+        tokio::select! {
+            now = published.changed() => authority.trust(&now.snapshot.mesh.value),
+            () = drain.graceful() => return,
+        }
+    }
 }
 
 async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {

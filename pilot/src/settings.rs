@@ -68,17 +68,34 @@ pub struct Settings {
     #[arg(long = "monitoringAddr", alias = "monitoring-addr", default_value = ":15014", value_parser = address)]
     pub monitoring: SocketAddr,
 
-    /// DNS names of pilot's own certificate
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "istiod.istio-system.svc,istiod.istio-system.svc.cluster.local,istiod"
-    )]
+    /// DNS names of pilot's own certificate, beside those of its services
+    #[arg(long, env = "ISTIOD_CUSTOM_HOST", value_delimiter = ',', value_name = "NAME")]
     pub names: Vec<String>,
+
+    /// Revision of this control plane
+    #[arg(long, env = "REVISION", default_value = "default")]
+    pub revision: String,
 
     /// First part of SPIFFE ids, until mesh settings say otherwise
     #[arg(long, env = "TRUST_DOMAIN", default_value = "cluster.local")]
     pub trust_domain: String,
+
+    /// Audience of the tokens of proxies, if it is none of TOKEN_AUDIENCES
+    #[arg(long, env = "AUDIENCE", default_value = "", hide_default_value = true)]
+    pub audience: String,
+
+    /// Name of the cluster, which proxies give as theirs
+    #[arg(long, env = "CLUSTER_ID", default_value = "Kubernetes")]
+    pub cluster_id: String,
+
+    /// Whether clients of xDS over TLS must show a certificate or a token
+    #[arg(long, env = "XDS_AUTH", default_value = "true", action = ArgAction::Set, value_parser = truth)]
+    pub xds_auth: bool,
+
+    /// Whether such a client may only be a proxy of its own namespace and service account
+    #[arg(long, env = "PILOT_ENABLE_XDS_IDENTITY_CHECK", default_value = "true", action = ArgAction::Set,
+        value_parser = truth)]
+    pub xds_identity_check: bool,
 
     /// Quiet time after which a burst of changes goes out
     #[arg(long, env = "PILOT_DEBOUNCE_AFTER", default_value = "100ms", value_parser = duration)]
@@ -117,6 +134,24 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// DNS names under which clients reach this pilot: those that were given, and those of its services in the cluster.
+    pub fn dns_names(&self) -> Vec<String> {
+        let (namespace, domain) = (&self.namespace, &self.domain);
+        let mut names: Vec<String> = self.names.iter().filter(|name| !name.is_empty()).cloned().collect();
+        let mut services = vec!["istiod".to_owned()];
+        if !matches!(self.revision.as_str(), "" | "default") {
+            services.push(format!("istiod-{}", self.revision));
+        }
+        names.extend(services.iter().map(|service| format!("{service}.{namespace}.svc.{domain}")));
+        // A control plane outside of the cluster, and the name of old.
+        services.extend(["istiod-remote".to_owned(), "istio-pilot".to_owned()]);
+        names.extend(services.iter().map(|service| format!("{service}.{namespace}.svc")));
+        names.push("istiod".to_owned());
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Reads the process's arguments and ends it on a mistake or for `--help`. The word `discovery`, with which
     /// istiod's image is started, may come first.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Self {
@@ -138,6 +173,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     base::settings::parse_duration(text)
 }
 
+/// Go's words for a truth value, which istiod's settings have.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +195,20 @@ mod tests {
         assert_eq!((settings.monitoring.port(), settings.config_dir), (15014, None));
         let other = Settings::try_parse_from(["pilot", "--domain", "example.org"]);
         assert!(other.unwrap_err().to_string().contains("--domain"));
+    }
+
+    #[test]
+    fn a_certificate_has_the_names_of_the_services() {
+        let line = "pilot --namespace mesh --revision canary --names istiod.example.org,";
+        let names = Settings::read(line.split_whitespace().map(OsString::from)).dns_names();
+        for name in
+            ["istiod.example.org", "istiod.mesh.svc", "istiod-canary.mesh.svc", "istiod-remote.mesh.svc"]
+        {
+            assert!(names.iter().any(|own| own == name), "{name}: {names:?}");
+        }
+        assert!(!names.iter().any(String::is_empty));
+        let names = Settings::read(["pilot".into()]).dns_names();
+        assert!(names.iter().any(|own| own == "istiod.istio-system.svc.cluster.local"), "{names:?}");
+        assert!(!names.iter().any(|own| own.contains("default")), "{names:?}");
     }
 }

@@ -7,9 +7,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use rustls::pki_types::CertificateDer;
-use wire::SpiffeId;
+use wire::{SpiffeId, TrustDomain};
 
 use crate::denied::Denied;
+use crate::serve::Peer;
 
 /// What came with the call.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +25,60 @@ pub struct Caller {
     pub address: String,
 }
 
+impl Caller {
+    /// The caller of a request: `text` reads its headers.
+    pub fn of<'a>(text: impl Fn(&str) -> Option<&'a str>, peer: &Peer) -> Self {
+        let bearer = text("authorization").and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        });
+        Caller {
+            bearer,
+            certificates: peer.certificates.to_vec(),
+            cluster: text("clusterid").unwrap_or_default().into(),
+            address: peer.address.map_or_else(|| "-".into(), |address| address.to_string()),
+        }
+    }
+}
+
+/// Who the caller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    /// Its workload identity.
+    pub identity: SpiffeId,
+    /// The pod that the credential is bound to, if it says so.
+    pub pod: Option<String>,
+}
+
+impl From<SpiffeId> for Attested {
+    fn from(identity: SpiffeId) -> Self {
+        Attested { identity, pod: None }
+    }
+}
+
+/// Whose identities count. Mesh settings may change it while running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The trust domain of the identities that are given.
+    pub own: TrustDomain,
+    /// Further trust domains whose certificates are accepted.
+    pub aliases: Vec<TrustDomain>,
+}
+
+impl Trust {
+    /// Only this trust domain.
+    pub fn only(own: TrustDomain) -> Self {
+        Trust { own, aliases: Vec::new() }
+    }
+
+    /// Whether certificates of this trust domain count.
+    pub fn has(&self, other: &TrustDomain) -> bool {
+        self.own == *other || self.aliases.contains(other)
+    }
+}
+
 /// An attestor's answer; `Ok(None)` if the caller brought nothing that it understands.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<SpiffeId>, String>> + Send + 'a>>;
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<Attested>, String>> + Send + 'a>>;
 
 /// Turns one kind of proof into an identity.
 pub trait Attestor: Send + Sync {
@@ -39,11 +92,11 @@ pub trait Attestor: Send + Sync {
 pub async fn attest(
     attestors: &[Box<dyn Attestor>],
     caller: &Caller,
-) -> Result<(SpiffeId, &'static str), Denied> {
+) -> Result<(Attested, &'static str), Denied> {
     let mut reasons = Vec::new();
     for attestor in attestors {
         match attestor.attest(caller).await {
-            Ok(Some(identity)) => return Ok((identity, attestor.name())),
+            Ok(Some(attested)) => return Ok((attested, attestor.name())),
             Ok(None) => {}
             Err(reason) => reasons.push(format!("{}: {reason}", attestor.name())),
         }

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use base::Live;
 use base::clock::Clock;
-use wire::TrustDomain;
 
-use super::attestor::{Answer, Attestor, Caller};
+use super::attestor::{Answer, Attestor, Caller, Trust};
 use crate::jwt::{Keys, verify};
 
 /// Prefix of a service account's subject.
@@ -22,8 +21,8 @@ pub struct TokenAttestor {
     pub keys: Live<Keys>,
     /// Accepted audiences; one of them must be in the token.
     pub audiences: Vec<String>,
-    /// Of the identities that it gives.
-    pub trust_domain: TrustDomain,
+    /// Its own domain is that of the identities.
+    pub trust: Live<Trust>,
     /// Decides about `exp` and `nbf`.
     pub clock: Arc<dyn Clock>,
 }
@@ -37,10 +36,15 @@ impl Attestor for TokenAttestor {
         Box::pin(async move {
             let Some(token) = &caller.bearer else { return Ok(None) };
             let claims = verify(token, &self.keys.load(), &self.audiences, self.clock.now())?;
-            let account = claims.sub.strip_prefix(SUBJECT).and_then(|rest| rest.split_once(':'));
-            let (namespace, name) =
-                account.ok_or_else(|| format!("subject {:?} is no service account", claims.sub))?;
-            self.trust_domain.workload(namespace, name).map(Some).map_err(|e| e.to_string())
+            let (namespace, name) = account(&claims.sub)
+                .ok_or_else(|| format!("subject {:?} is no service account", claims.sub))?;
+            let identity = self.trust.load().own.workload(namespace, name).map_err(|e| e.to_string())?;
+            Ok(Some(identity.into()))
         })
     }
+}
+
+/// Namespace and name of a service account in Kubernetes' word for its user.
+pub fn account(user: &str) -> Option<(&str, &str)> {
+    user.strip_prefix(SUBJECT).and_then(|rest| rest.split_once(':'))
 }

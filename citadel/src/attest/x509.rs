@@ -9,17 +9,17 @@ use base::Live;
 use base::clock::Clock;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
-use wire::{SpiffeId, TrustDomain};
+use wire::SpiffeId;
 
-use super::attestor::{Answer, Attestor, Caller};
+use super::attestor::{Answer, Attestor, Caller, Trust};
 use crate::ca::Authority;
 
 /// Attests by mutual TLS.
 pub struct X509Attestor {
     /// Whose certificates count.
     pub authority: Live<Authority>,
-    /// Accepted trust domains, ours and its aliases.
-    pub trust_domains: Vec<TrustDomain>,
+    /// Accepted trust domains.
+    pub trust: Live<Trust>,
     /// Decides about expiry.
     pub clock: Arc<dyn Clock>,
 }
@@ -46,10 +46,10 @@ impl Attestor for X509Attestor {
             )
             .map_err(|e| format!("certificate is not valid: {e}"))?;
             let identity = identity(&leaf)?;
-            if !self.trust_domains.contains(&identity.trust_domain) {
+            if !self.trust.load().has(&identity.trust_domain) {
                 return Err(format!("trust domain {} is not ours", identity.trust_domain));
             }
-            Ok(Some(identity))
+            Ok(Some(identity.into()))
         })
     }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod applications;
+mod control_plane;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 

@@ -1,7 +1,7 @@
 //! One client: its stream, its machine, its view. The task ends with the stream.
 //!
 //! Both protocols are served by the same code over `Machine`; what the client may see comes from its view of the
-//! published snapshot. A client whose certificate names another namespace than its node id is refused.
+//! published snapshot. A client whose credential is of another namespace or service account than its node is refused.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -82,8 +82,10 @@ machine!(sotw, false);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arrival {
     pub(crate) peer: Option<SocketAddr>,
-    /// Identity of the client's certificate, if it showed one.
+    /// Who the client has proved to be.
     pub(crate) identity: Option<SpiffeId>,
+    /// Whether it may be a proxy of that identity only.
+    pub(crate) check_identity: bool,
 }
 
 /// Serves one stream to its end.
@@ -115,17 +117,32 @@ pub(crate) async fn serve<M: Machine>(
     }
 }
 
-/// Who asks, and whether its certificate says so.
+/// Who asks, and whether it has proved to be somebody.
 fn identify<Q>(first: &Message<Q>, arrival: &Arrival) -> Result<(Node, bool), Status> {
     let node =
         first.node.as_ref().ok_or_else(|| Status::invalid_argument("the first request has no node"))?;
     let node = Node::from_proto(node).map_err(|error| Status::invalid_argument(error.to_string()))?;
     let Some(identity) = &arrival.identity else { return Ok((node, false)) };
-    if *identity.namespace != *node.id.namespace {
-        let text = format!("{identity} may not speak for a proxy of namespace {}", node.id.namespace);
-        return Err(Status::permission_denied(text));
+    if arrival.check_identity {
+        fits(&node, identity).map_err(|why| {
+            tracing::warn!(target: "audit", door = "xDS", %identity, node = %node.id, why, "caller refused");
+            Status::permission_denied(why)
+        })?;
     }
     Ok((node, true))
+}
+
+/// Whether an identity may be this proxy: namespace, and service account where the proxy names one.
+fn fits(node: &Node, identity: &SpiffeId) -> Result<(), String> {
+    let account = &node.metadata.service_account;
+    let namespaces = [&node.id.namespace, &node.metadata.namespace];
+    if let Some(other) = namespaces.iter().find(|name| !name.is_empty() && ***name != *identity.namespace) {
+        return Err(format!("{identity} may not speak for a proxy of namespace {other}"));
+    }
+    if !account.is_empty() && **account != *identity.service_account {
+        return Err(format!("{identity} may not speak for a proxy of service account {account}"));
+    }
+    Ok(())
 }
 
 struct Connection<M: Machine> {
@@ -280,4 +297,26 @@ impl<M: Machine> Connection<M> {
 /// Seconds since the epoch.
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_a_proxy_of_its_namespace_and_account_only() {
+        let identity: SpiffeId = "spiffe://td/ns/shop/sa/cart".parse().unwrap();
+        let node = |id: &str, namespace: &str, account: &str| {
+            let mut node = Node::new(id.parse().unwrap());
+            node.metadata.namespace = namespace.into();
+            node.metadata.service_account = account.into();
+            node
+        };
+        let (own, other) = ("sidecar~10.0.0.1~a.shop~d", "sidecar~10.0.0.1~a.bank~d");
+        assert_eq!(fits(&node(own, "shop", "cart"), &identity), Ok(()));
+        assert_eq!(fits(&node(own, "", ""), &identity), Ok(()));
+        assert!(fits(&node(other, "shop", "cart"), &identity).unwrap_err().contains("bank"));
+        assert!(fits(&node(own, "bank", "cart"), &identity).unwrap_err().contains("bank"));
+        assert!(fits(&node(own, "shop", "till"), &identity).unwrap_err().contains("till"));
+    }
 }

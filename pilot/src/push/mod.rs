@@ -13,5 +13,5 @@ mod stats;
 
 pub use hub::{Hub, Published};
 pub use registry::{Client, TypeState};
-pub use server::{Ca, serve_plain, serve_tls};
+pub use server::{Admission, Ca, serve_plain, serve_tls};
 pub use stats::Stats;

@@ -1,18 +1,21 @@
 //! The listening sockets of xDS and the CA: plain (15010) and TLS (15012, client certificate optional). Both speak
-//! HTTP/2; a request's path says whether it is ADS or the CA.
+//! HTTP/2; a request's path says whether it is ADS or the CA. Over TLS a client proves who it is, by certificate or token,
+//! before it hears anything.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::drain::Watch;
 use citadel::Peer;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tonic::Status;
 use tonic::body::Body;
 use wire::SpiffeId;
 use wire::transport::{self, Protocol};
@@ -30,7 +33,23 @@ pub trait Ca: Send + Sync + 'static {
         &self,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+    ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+    /// Whose request has these headers on such a connection; the status of a refusal.
+    fn identify(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Pin<Box<dyn Future<Output = Result<SpiffeId, Status>> + Send>>;
+}
+
+/// Who may open a stream of ADS over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Only clients with a certificate or a token; Istio's `XDS_AUTH`, true.
+    pub authenticate: bool,
+    /// Only as a proxy of their own namespace and service account; Istio's `PILOT_ENABLE_XDS_IDENTITY_CHECK`, true.
+    pub check_identity: bool,
 }
 
 /// What every connection of a listener needs.
@@ -38,17 +57,19 @@ pub trait Ca: Send + Sync + 'static {
 struct Shared {
     hub: Arc<Hub>,
     ca: Arc<dyn Ca>,
+    /// None on the plain port: nobody proves anything there, and nobody gets secrets.
+    admission: Option<Admission>,
     drain: Watch,
 }
 
 /// Serves plain HTTP/2 until drained. The CA is served here as well: its tokens authenticate, and whoever reaches this
 /// port without TLS is on the same machine or has chosen so, as with Istio's 15010.
 pub async fn serve_plain(listener: TcpListener, hub: Arc<Hub>, ca: Arc<dyn Ca>, drain: Watch) {
-    let shared = Shared { hub, ca, drain };
+    let shared = Shared { hub, ca, admission: None, drain };
     accept(listener, shared.drain.clone(), move |stream, peer| {
         let shared = shared.clone();
         let who = Peer { address: Some(peer), ..Peer::default() };
-        async move { http2(stream, Arrival { peer: Some(peer), identity: None }, who, shared).await }
+        async move { http2(stream, who, shared).await }
     })
     .await;
 }
@@ -59,9 +80,10 @@ pub async fn serve_tls(
     hub: Arc<Hub>,
     ca: Arc<dyn Ca>,
     tls: impl Fn() -> TlsAcceptor + Clone + Send + Sync + 'static,
+    admission: Admission,
     drain: Watch,
 ) {
-    let shared = Shared { hub, ca, drain };
+    let shared = Shared { hub, ca, admission: Some(admission), drain };
     accept(listener, shared.drain.clone(), move |stream, peer| {
         let (shared, acceptor) = (shared.clone(), tls());
         async move {
@@ -74,19 +96,11 @@ pub async fn serve_tls(
                 Err(_) => return,
             };
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-            let identity = certificates.first().and_then(identity);
             let who = Peer { certificates: certificates.into(), address: Some(peer) };
-            http2(stream, Arrival { peer: Some(peer), identity }, who, shared).await;
+            http2(stream, who, shared).await;
         }
     })
     .await;
-}
-
-/// The SPIFFE id of the client's certificate, whose chain the handshake has verified.
-fn identity(leaf: &rustls::pki_types::CertificateDer<'static>) -> Option<SpiffeId> {
-    citadel::attest::uri_of(leaf)
-        .inspect_err(|reason| tracing::info!(reason, "a certificate without identity"))
-        .ok()
 }
 
 async fn accept<F>(
@@ -119,14 +133,14 @@ async fn accept<F>(
     }
 }
 
-async fn http2<I>(io: I, arrival: Arrival, who: Peer, shared: Shared)
+async fn http2<I>(io: I, who: Peer, shared: Shared)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut immediate = shared.drain.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (shared, arrival, who) = (shared.clone(), arrival.clone(), who.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(request, arrival, who, shared).await) }
+        let (shared, who) = (shared.clone(), who.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(request, who, shared).await) }
     });
     let connection = transport::http2().serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection);
@@ -138,10 +152,27 @@ where
     }
 }
 
-async fn answer(request: Request<Incoming>, arrival: Arrival, who: Peer, shared: Shared) -> Response<Body> {
+/// Who opens a stream, as far as it must be known.
+async fn arrival(request: &Request<Incoming>, who: &Peer, shared: &Shared) -> Result<Arrival, Status> {
+    let nobody = Arrival { peer: who.address, ..Arrival::default() };
+    let Some(admission) = shared.admission else { return Ok(nobody) };
+    match shared.ca.identify(request.headers(), who).await {
+        Ok(identity) => {
+            Ok(Arrival { identity: Some(identity), check_identity: admission.check_identity, ..nobody })
+        }
+        Err(status) if admission.authenticate => Err(status),
+        Err(_) => Ok(nobody),
+    }
+}
+
+async fn answer(request: Request<Incoming>, who: Peer, shared: Shared) -> Response<Body> {
     if Protocol::of_path(request.uri().path()).is_none() {
         return shared.ca.call(request, who).await;
     }
+    let arrival = match arrival(&request, &who, &shared).await {
+        Ok(arrival) => arrival,
+        Err(status) => return transport::refuse(&status),
+    };
     match transport::accept(request, &shared.hub.identifier) {
         Err(refused) => *refused,
         Ok((session, response)) => {
