@@ -93,12 +93,7 @@ impl Installed {
 
     /// kubectl or `meshctl`: on a laptop all these words are meshctl's.
     pub fn meshctl(&self, args: &[&str]) -> Output {
-        if is_kubectl(args) {
-            return kubectl(args);
-        }
-        let mut command = Command::new(program("meshctl"));
-        command.args(args).env("KUBECONFIG", kubeconfig()).stdin(Stdio::null());
-        Output::of(&mut command)
+        if is_kubectl(args) { kubectl(args) } else { meshctl(args) }
     }
 
     /// Runs it, and fails the test with what it printed when it fails.
@@ -266,6 +261,12 @@ impl Drop for Installed {
     }
 }
 
+/// `meshctl` on the test cluster.
+pub fn meshctl(args: &[&str]) -> Output {
+    let mut command = Command::new(program("meshctl"));
+    Output::of(command.args(args).env("KUBECONFIG", kubeconfig()).stdin(Stdio::null()))
+}
+
 /// kubectl's flag and path of a sample: a folder is described by its kustomization, if it has one.
 fn whole(name: &str) -> (String, String) {
     let path = sample(name);
@@ -287,9 +288,7 @@ fn is_kubectl(args: &[&str]) -> bool {
 pub fn install() {
     let there = kubectl(&["get", "deployment", "-n", "istio-system", "istiod", "istio-ingressgateway"]);
     if !there.success {
-        let mut command = Command::new(program("meshctl"));
-        command.args(["install", "--set", "profile=demo", "-y"]).env("KUBECONFIG", kubeconfig());
-        let done = Output::of(command.stdin(Stdio::null()));
+        let done = meshctl(&["install", "--set", "profile=demo", "-y"]);
         assert!(done.success, "{done}");
     }
     let label = ["label", "namespace", "default", "istio-injection=enabled", "--overwrite"];
@@ -302,7 +301,7 @@ pub fn install() {
 /// Addresses of the ingress gateway's ports 80, 443 and 31400: its load balancer's, or those of the node's ports where no
 /// load balancer gives any (kind).
 #[track_caller]
-fn gateway() -> [SocketAddr; 3] {
+pub fn gateway() -> [SocketAddr; 3] {
     eventually("an address of the ingress gateway", || {
         let service =
             kubectl(&["get", "service", "-n", "istio-system", "istio-ingressgateway", "-o", "json"]);

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod control;
 pub mod installed;
 pub mod laptop;
+pub mod load;
 pub mod origin;
 pub mod origin2;
 pub mod paper;

@@ -51,7 +51,8 @@ struct Flags {
 
 /// `cargo xtask cluster COMMAND`.
 pub(crate) fn cluster(args: &[String]) -> Result<()> {
-    let (command, rest) = args.split_first().context("cargo xtask cluster up|down|load|exec|check|env")?;
+    let (command, rest) =
+        args.split_first().context("cargo xtask cluster up|down|load|exec|check|env|figures")?;
     if command == "exec" {
         return exec(rest);
     }
@@ -66,7 +67,10 @@ pub(crate) fn cluster(args: &[String]) -> Result<()> {
         "load" => load(provider, &flags.words.iter().map(PathBuf::from).collect::<Vec<_>>()),
         "check" => check(provider),
         "env" => env(provider),
-        other => bail!("cargo xtask cluster has up, down, load, exec, check and env, but no {other}"),
+        "figures" => figures(provider),
+        other => {
+            bail!("cargo xtask cluster has up, down, load, exec, check, env and figures, but no {other}")
+        }
     }
 }
 
@@ -226,6 +230,16 @@ fn exec(words: &[String]) -> Result<()> {
             sh::run(Command::new(program).args(rest).env("KUBECONFIG", kubeconfig))
         }
     }
+}
+
+/// Installs the mesh afresh and prints what it takes.
+fn figures(provider: Provider) -> Result<()> {
+    sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--quiet"]))?;
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "--workspace", "--quiet", "--test", "cluster"]);
+    enter(provider, &mut cargo)?;
+    cargo.args(["--", "--ignored", "--nocapture", "figures"]);
+    sh::run(cargo.env("MESH_BIN_DIR", sh::target_dir().join("debug")))
 }
 
 fn check(provider: Provider) -> Result<()> {

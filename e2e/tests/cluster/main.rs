@@ -8,6 +8,9 @@
 
 mod applications;
 mod control_plane;
+mod figures;
+mod pods;
+mod replicas;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 

@@ -1,66 +1,11 @@
 //! Edge cases: pilot killed under load, a broken object among good ones, an edit among many routes, certificates that
 //! live for a minute.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::Mesh;
-use e2e::client::Ask;
+use e2e::load::Load;
 use e2e::until::eventually;
-
-/// Requests through the gateway until told to stop; counts answers, keeps the first failure.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answers: Arc<AtomicUsize>,
-    workers: Vec<thread::JoinHandle<Option<String>>>,
-}
-
-impl Load {
-    fn start(mesh: &Mesh, path: &'static str) -> Self {
-        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let to = mesh.http;
-        let workers = (0..2)
-            .map(|_| {
-                let (stop, answers) = (stop.clone(), answers.clone());
-                thread::spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        match Ask::get(path).send(to) {
-                            Ok(reply) if reply.status == 200 => answers.fetch_add(1, Ordering::Relaxed),
-                            Ok(reply) => return Some(reply.to_string()),
-                            Err(error) => return Some(error.to_string()),
-                        };
-                    }
-                    None
-                })
-            })
-            .collect();
-        Load { stop, answers, workers }
-    }
-
-    /// Waits until `count` more requests were answered.
-    fn more(&self, count: usize) {
-        let target = self.answers.load(Ordering::Relaxed) + count;
-        eventually("the load goes on", || {
-            let now = self.answers.load(Ordering::Relaxed);
-            if now >= target || self.workers.iter().any(thread::JoinHandle::is_finished) {
-                Ok(())
-            } else {
-                Err(format!("{now} of {target} answers"))
-            }
-        });
-    }
-
-    /// Ends it; fails if any request failed.
-    fn finish(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        for worker in self.workers {
-            let failure = worker.join().expect("a worker does not panic");
-            assert_eq!(failure, None, "a request failed");
-        }
-        self.answers.load(Ordering::Relaxed)
-    }
-}
 
 /// A counter of pilot's metrics, all labels added up.
 fn pilot_counter(mesh: &Mesh, name: &str) -> f64 {
@@ -74,7 +19,7 @@ fn pilot_restarts_under_load() {
     let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
-    let load = Load::start(&mesh, "/productpage");
+    let load = Load::start(mesh.http, "localhost", "/productpage");
     load.more(20);
     mesh.kill_pilot();
     load.more(50);
@@ -209,7 +154,7 @@ fn certificates_rotate_under_load() {
         other => Err(other),
     });
     let first = certificate();
-    let load = Load::start(&mesh, "/productpage");
+    let load = Load::start(mesh.http, "localhost", "/productpage");
     // Half of a minute, with jitter: wait for it twice.
     let second = eventually_slowly("a new certificate", certificate, &first);
     eventually_slowly("another one", certificate, &second);
