@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 /// Settings of the webhooks.
 #[derive(Args, Clone, Debug)]
+#[group(id = "webhooks")]
 pub struct Settings {
     /// Address of injection and validation, HTTPS
     #[arg(long = "httpsAddr", alias = "https-addr", default_value = ":15017", value_parser = crate::settings::address)]
