@@ -72,10 +72,6 @@ pub struct Settings {
     #[arg(long, env = "ISTIOD_CUSTOM_HOST", value_delimiter = ',', value_name = "NAME")]
     pub names: Vec<String>,
 
-    /// Revision of this control plane
-    #[arg(long, env = "REVISION", default_value = "default")]
-    pub revision: String,
-
     /// First part of SPIFFE ids, until mesh settings say otherwise
     #[arg(long, env = "TRUST_DOMAIN", default_value = "cluster.local")]
     pub trust_domain: String,
@@ -139,8 +135,8 @@ impl Settings {
         let (namespace, domain) = (&self.namespace, &self.domain);
         let mut names: Vec<String> = self.names.iter().filter(|name| !name.is_empty()).cloned().collect();
         let mut services = vec!["istiod".to_owned()];
-        if !matches!(self.revision.as_str(), "" | "default") {
-            services.push(format!("istiod-{}", self.revision));
+        if !matches!(self.webhook.revision.as_str(), "" | "default") {
+            services.push(format!("istiod-{}", self.webhook.revision));
         }
         names.extend(services.iter().map(|service| format!("{service}.{namespace}.svc.{domain}")));
         // A control plane outside of the cluster, and the name of old.
