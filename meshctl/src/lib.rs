@@ -8,6 +8,7 @@
 //!                                                                  -> render/, proxy_config/  tables
 //! ```
 
+pub mod analyzers;
 pub mod cli;
 pub mod client;
 pub mod cmd;

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result, bail};
 use api::Kind;
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -158,9 +159,13 @@ impl Mesh {
 
     /// The objects of each kind, or why they cannot be had.
     pub fn lists(&self, whats: &[What], namespace: Option<&str>) -> Vec<Result<Vec<Value>>> {
-        use futures_util::StreamExt;
+        self.wait(self.lists_of(whats, namespace))
+    }
+
+    /// The same as a future.
+    pub async fn lists_of(&self, whats: &[What], namespace: Option<&str>) -> Vec<Result<Vec<Value>>> {
         let asks = whats.iter().map(|what| self.reach.objects(*what, namespace));
-        self.wait(futures_util::stream::iter(asks).buffered(AT_ONCE).collect())
+        futures_util::stream::iter(asks).buffered(AT_ONCE).collect().await
     }
 
     /// Every pod, or those of a namespace.
@@ -176,7 +181,7 @@ impl Mesh {
     /// # Errors
     /// There is none of this name; the error lists others.
     pub fn pod(&self, text: &str) -> Result<Pod> {
-        self.choose(text, |pods| pods.clone())
+        self.choose(text, Pods::clone).map(|(pod, _)| pod)
     }
 
     /// The pod that the user means, which must have a proxy.
@@ -184,13 +189,40 @@ impl Mesh {
     /// # Errors
     /// There is none of this name (the error lists others), or it has no proxy.
     pub fn proxy(&self, text: &str) -> Result<Pod> {
+        self.meshed(text).map(|(pod, _)| pod)
+    }
+
+    /// The pods with proxies that the user means: all of a workload or Service.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn proxies(&self, text: &str) -> Result<Vec<Pod>> {
+        let (pod, known) = self.meshed(text)?;
+        Ok(known.beside(&text.parse().map_err(anyhow::Error::msg)?, &pod))
+    }
+
+    /// The pods with proxies that have these labels.
+    ///
+    /// # Errors
+    /// The mesh does not answer, or there are none.
+    pub fn proxies_with(&self, labels: &[(String, String)]) -> Result<Vec<Pod>> {
+        let mut pods = self.pods(Some(&self.namespace))?;
+        pods.retain(|pod| pod.meshed && pod.has(labels));
+        if pods.is_empty() {
+            bail!("no pod with a proxy in namespace {} has these labels", self.namespace);
+        }
+        Ok(pods)
+    }
+
+    fn meshed(&self, text: &str) -> Result<(Pod, Pods)> {
         self.choose(text, Pods::meshed).or_else(|error| match self.pod(text) {
             Ok(pod) => bail!("pod {} has no proxy beside it", pod.full()),
             Err(_) => Err(error),
         })
     }
 
-    fn choose(&self, text: &str, narrow: impl Fn(&Pods) -> Pods) -> Result<Pod> {
+    /// The pod, and the pods among which it was found.
+    fn choose(&self, text: &str, narrow: impl Fn(&Pods) -> Pods) -> Result<(Pod, Pods)> {
         let wanted: PodName = text.parse().map_err(anyhow::Error::msg)?;
         // First where it may be looked for by somebody who sees these namespaces only.
         let mut namespaces = vec![self.namespace.as_str()];
@@ -199,12 +231,16 @@ impl Mesh {
         for namespace in namespaces {
             known.extend(self.objects(&[Kind::Pod, Kind::Service], Some(namespace))?);
         }
-        let found = narrow(&Pods::read(&known)).choose(&wanted, &self.namespace, self.said);
+        let choose = |objects: &[Value]| {
+            let pods = narrow(&Pods::read(objects));
+            pods.choose(&wanted, &self.namespace, self.said).map(|pod| (pod, pods))
+        };
+        let found = choose(&known);
         if found.is_ok() || self.said {
             return found;
         }
         match self.objects(&[Kind::Pod, Kind::Service], None) {
-            Ok(all) => narrow(&Pods::read(&all)).choose(&wanted, &self.namespace, self.said),
+            Ok(all) => choose(&all),
             Err(_) => found,
         }
     }
@@ -269,7 +305,7 @@ impl Mesh {
         let mut pods = self.pods(Some(&self.system))?;
         let meant = |pod: &Pod| match self.pilots.as_slice() {
             [] => pod.is_pilot(),
-            labels => labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value)),
+            labels => pod.has(labels),
         };
         pods.retain(|pod| meant(pod) && self.revision.as_deref().is_none_or(|name| pod.is_revision(name)));
         if pods.iter().any(|pod| !pod.ending) {

@@ -98,6 +98,11 @@ impl Pod {
         self.labels.get("istio.io/rev").map_or(name == "default", |own| own == name)
     }
 
+    /// Whether it has all of these labels.
+    pub fn has(&self, labels: &[(String, String)]) -> bool {
+        labels.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
     /// `NAME.NAMESPACE`.
     pub fn full(&self) -> String {
         format!("{}.{}", self.name, self.namespace)
@@ -150,6 +155,26 @@ impl Pods {
     pub fn meshed(&self) -> Self {
         let list = self.list.iter().filter(|pod| pod.meshed).cloned().collect();
         Self { list, services: self.services.clone() }
+    }
+
+    /// All pods of the workload or Service that a pod was found by; that pod alone where its own name was written.
+    pub fn beside(&self, wanted: &PodName, found: &Pod) -> Vec<Pod> {
+        let own = wanted.kind == Kind::Pod && (wanted.name == found.name || wanted.name == found.full());
+        let mut all: Vec<Pod> = self
+            .list
+            .iter()
+            .filter(|pod| pod.namespace == found.namespace && !own)
+            .filter(|pod| match wanted.kind {
+                Kind::Service => self.services.iter().any(|one| one.selects(found) && one.selects(pod)),
+                _ => pod.owner == found.owner && !pod.owner.1.is_empty(),
+            })
+            .cloned()
+            .collect();
+        if all.is_empty() {
+            all.push(found.clone());
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 
     /// The pod that is meant, ready ones before others. `said`: somebody named the namespace.
@@ -277,5 +302,13 @@ mod tests {
         pods.list = vec![pod("b-abc-x", "b", "default"), away, one];
         assert_eq!(pods.choose(&"svc/a".parse().unwrap(), "default", false).unwrap().name, "a-v1-abc-x");
         assert!(pods.choose(&"svc/b".parse().unwrap(), "default", false).is_err());
+        let names = |text: &str, at: usize| -> Vec<String> {
+            let all = pods.beside(&text.parse().unwrap(), &pods.list[at]);
+            all.into_iter().map(|pod| pod.name).collect()
+        };
+        assert_eq!(names("svc/a", 2), ["a-v1-abc-a", "a-v1-abc-x"]);
+        assert_eq!(names("deploy/a-v1", 2), ["a-v1-abc-a", "a-v1-abc-x"]);
+        assert_eq!(names("a-v1-abc-x", 2), ["a-v1-abc-x"]);
+        assert_eq!(names("a-v1-abc-x.default", 2), ["a-v1-abc-x"]);
     }
 }

@@ -47,6 +47,24 @@ pub enum What {
     Other(&'static str, &'static str, &'static str, &'static str),
 }
 
+impl What {
+    /// `virtualservices`.
+    pub fn plural(&self) -> &'static str {
+        match self {
+            What::Kind(kind) => kind.row().plural,
+            What::Other(_, _, plural, _) => plural,
+        }
+    }
+
+    /// `VirtualService`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            What::Kind(kind) => kind.name(),
+            What::Other(_, _, _, kind) => kind,
+        }
+    }
+}
+
 /// Where the mesh is.
 pub(super) enum Reach {
     Laptop(OnLaptop),

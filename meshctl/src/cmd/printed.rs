@@ -81,6 +81,14 @@ pub fn texts(names: &[String]) -> Result<Vec<Text>, BadInput> {
     input::read(names).map_err(|error| BadInput(format!("{error:#}")))
 }
 
+/// The same with everything below folders.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn texts_below(names: &[String]) -> Result<Vec<Text>, BadInput> {
+    input::read_recursive(names).map_err(|error| BadInput(format!("{error:#}")))
+}
+
 /// How a failed command is printed and ends.
 pub fn failed(error: &anyhow::Error) -> Printed {
     let code = if error.is::<BadInput>() {

@@ -1,7 +1,8 @@
 //! `meshctl analyze`: everything that is wrong with files and with the running mesh, also across objects.
 //!
-//! `run` gathers objects and findings, `shown` decides which findings are told, and how.
+//! `run` is the command line and the verdict, `gather` collects objects and findings, `shown` tells them.
 
+mod gather;
 mod run;
 mod shown;
 

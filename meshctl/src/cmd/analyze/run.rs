@@ -1,20 +1,18 @@
-//! Gathers what is analysed and what is found.
+//! The command line of `analyze`, and the verdict.
 //!
-//! In: files, and the objects of the running mesh unless that is switched off. Out: findings of each object alone
-//! (`api`) and of all together (`pilot`), and the exit code.
+//! In: arguments. Out: the findings that are to be told, and the exit code. `gather` finds them.
 
-use std::collections::BTreeMap;
-
-use anyhow::Result;
-use api::{AnyObject, Code, Finding, Findings, Key, Kind};
+use anyhow::{Context, Result};
+use api::{Code, Finding, Kind};
 use clap::{ArgAction, Args};
 
-use super::shown::{self, SUPPRESS, Suppression};
+use super::gather::Gathered;
+use super::shown::{self, Suppression};
+use crate::analyzers::{self, ANALYZERS};
 use crate::client::Mesh;
-use crate::cmd::printed::{Printed, code, texts};
+use crate::cmd::printed::{BadUsage, Printed, code, texts, texts_below};
 use crate::globals::{Globals, Short};
 use crate::local::input::Text;
-use crate::offline::{Plan, model_findings};
 use crate::render::Table;
 
 /// Find mistakes in files and in the running mesh, also between objects
@@ -47,6 +45,27 @@ pub struct Analyze {
     /// Lists what can be found
     #[arg(short = 'L', long)]
     list_analyzers: bool,
+    /// Only what this analyzer finds; several times for several
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    analyzer: Vec<String>,
+    /// Folders with everything below them
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// Revision of the control plane whose mesh config counts
+    #[arg(short, long, value_name = "REVISION", default_value = "default", hide_default_value = true)]
+    revision: String,
+    /// How long the mesh may take to answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", hide_default_value = true)]
+    timeout: api::Duration,
+    /// Colours on a terminal; --color=false has none
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, hide = true)]
+    #[arg(default_value_t = true, default_missing_value = "true")]
+    color: bool,
+    /// Say what is looked at
+    #[arg(short, long)]
+    verbose: bool,
+    #[arg(long, value_name = "CONTEXTS", hide = true)]
+    remote_contexts: Option<String>,
     /// Look at the running mesh too; --use-kube=false looks at files only
     #[arg(short = 'k', long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
     #[arg(
@@ -77,36 +96,67 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
     let form =
         if args.output == "log" { None } else { Some(args.output.parse().map_err(anyhow::Error::msg)?) };
     let (fail, tell) = (shown::level(&args.failure_threshold)?, shown::level(&args.output_threshold)?);
-    let namespace = globals.namespace();
-    let texts = texts(&args.files)?;
-    let mut world = Gathered::default();
-    if args.use_kube {
-        world.mesh(args, globals)?;
+    if args.remote_contexts.is_some() {
+        return Err(BadUsage(
+            "--remote-contexts: several clusters at once are not looked at; say --context NAME for each"
+                .into(),
+        )
+        .into());
     }
+    let chosen = chosen(&args.analyzer)?;
+    let mut world = Gathered::new(&globals.istio_namespace);
+    let mut printed = Printed::default();
+    let mut namespace = globals.namespace().to_owned();
+    let globals = globals.with(&args.flags);
+    let mesh = match (args.use_kube, args.files.is_empty()) {
+        (false, _) => None,
+        // Files can be analysed without a mesh; without files there is nothing else to look at.
+        (true, true) => Some(Mesh::find(&globals)?),
+        (true, false) => Mesh::find_if_running(&globals)?,
+    };
+    if let Some(mesh) = &mesh {
+        mesh.namespace().clone_into(&mut namespace);
+        let alone = "say --use-kube=false to look at files alone";
+        let gathered = world.mesh(mesh, args.timeout.to_std());
+        if args.files.is_empty() { gathered? } else { gathered.context(alone)? }
+    }
+    let texts = if args.recursive { texts_below(&args.files)? } else { texts(&args.files)? };
     if let Some(file) = &args.mesh_config {
-        world.mesh_config(file, &globals.istio_namespace)?;
+        world.mesh_config(&crate::cmd::proxy_config::read(file)?);
+    } else if args.revision != "default" {
+        world.revision(&args.revision);
     }
-    world.texts(&texts, namespace);
-    let unreadable =
-        world.findings.iter().filter(|f| matches!(f.code, Code::Syntax | Code::NotAnObject)).count();
+    world.texts(&texts, &namespace);
+    printed.err.push_str(&world.warning());
+    if args.verbose {
+        let place = mesh.as_ref().map_or("files alone".to_owned(), Mesh::place);
+        printed.err.push_str(&format!("Looked at {place}, and {} file(s)\n", texts.len()));
+    }
+    let unreadable = world.unreadable();
     let named = |finding: &Finding| {
-        let own = finding.object.as_ref().map_or("", |key| key.namespace.as_str());
+        let key = finding.object.as_ref();
+        // A namespace is looked at from inside.
+        let own = key.map_or("", |key| if key.kind == Kind::Namespace { &key.name } else { &key.namespace });
         !finding.file.is_empty() || args.all_namespaces || own.is_empty() || own == namespace
     };
-    let mut found = world.everything()?;
-    found.retain(|finding| named(finding) && !args.suppress.iter().any(|one| one.covers(finding)));
+    let mut found = world.everything();
+    found.retain(|one| named(one) && chosen(one) && !args.suppress.iter().any(|other| other.covers(one)));
     let failed = found.iter().any(|finding| {
         finding.severity >= fail
             && !(args.ignore_unknown && matches!(finding.code, Code::Syntax | Code::NotAnObject))
     });
     found.retain(|finding| finding.severity >= tell);
-    let target = target(&texts, args, namespace);
-    let mut printed = Printed::default();
+    let target = target(&texts, args, &namespace);
     match form {
         None => {
             printed.out = shown::log(&found);
+            if !args.color {
+                printed.out = anstream::adapter::strip_str(&printed.out).to_string();
+            }
             if found.is_empty() && unreadable == 0 {
-                printed.err = format!("\u{2714} No validation issues found when analyzing {target}.\n");
+                printed
+                    .err
+                    .push_str(&format!("\u{2714} No validation issues found when analyzing {target}.\n"));
             }
         }
         Some(form) => printed.out = shown::structured(&found, form)?,
@@ -128,102 +178,33 @@ fn target(texts: &[Text], args: &Analyze, namespace: &str) -> String {
     if args.all_namespaces { "all namespaces".to_owned() } else { format!("namespace: {namespace}") }
 }
 
-/// Every code that something here can find.
+/// Every analyzer with its codes.
 fn list() -> String {
-    let mut table = Table::wide(&["CODE", "LEVEL", "NAME", "MEANING"]);
-    for code in Code::ALL {
-        table.row([code.id(), shown::level_word(code.severity()), code.name(), code.meaning()]);
-    }
-    table.to_string()
-}
-
-/// Objects by name, later ones in place of earlier ones, and what their texts had wrong.
-#[derive(Default)]
-struct Gathered {
-    objects: BTreeMap<Key, AnyObject>,
-    findings: Findings,
-    /// A running mesh has its pods and its own objects; files alone are planned as `up` would.
-    running: bool,
-}
-
-impl Gathered {
-    fn mesh(&mut self, args: &Analyze, globals: &Globals) -> Result<()> {
-        let globals = globals.with(&args.flags);
-        // Files can be analysed without a mesh; without files there is nothing else to look at.
-        let mesh = match args.files.is_empty() {
-            true => Some(Mesh::find(&globals)?),
-            false => Mesh::find_if_running(&globals)?,
+    let mut table = Table::wide(&["ANALYZER", "CODES", "LOOKS FOR"]);
+    for analyzer in ANALYZERS {
+        let codes: Vec<&str> = analyzer.codes.iter().map(|code| code.id()).collect();
+        let codes = match codes.as_slice() {
+            [first, .., last] if codes.len() > 5 => format!("{first} to {last}"),
+            _ => codes.join(","),
         };
-        let Some(mesh) = mesh else { return Ok(()) };
-        self.running = true;
-        for value in mesh.objects(Kind::ALL, None)? {
-            self.add(api::parse::from_value(value));
-        }
-        Ok(())
+        table.row([analyzer.name, &codes, analyzer.about]);
     }
+    let mut codes = Table::wide(&["CODE", "LEVEL", "NAME", "MEANING"]);
+    let found = |code: &&Code| ANALYZERS.iter().any(|analyzer| analyzer.codes.contains(code));
+    for code in Code::ALL.iter().filter(found) {
+        codes.row([code.id(), shown::level_word(code.severity()), code.name(), code.meaning()]);
+    }
+    format!("{table}\n{codes}")
+}
 
-    fn mesh_config(&mut self, file: &str, namespace: &str) -> Result<()> {
-        let text = crate::cmd::proxy_config::read(file)?;
-        let map = serde_json::json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": "istio", "namespace": namespace},
-            "data": {"mesh": text},
-        });
-        self.add(api::parse::from_value(map));
-        Ok(())
+/// Whether a finding is that of one of these analyzers; none are all of them.
+fn chosen(names: &[String]) -> Result<impl Fn(&Finding) -> bool> {
+    let mut codes = Vec::new();
+    for name in names {
+        let known = analyzers::codes(name)
+            .with_context(|| BadUsage(format!("{name:?} is no analyzer; -L lists them")))?;
+        codes.extend(known);
     }
-
-    fn texts(&mut self, texts: &[Text], namespace: &str) {
-        for text in texts {
-            self.add(api::parse_in(&text.name, &text.text, namespace));
-        }
-    }
-
-    fn add(&mut self, parsed: api::Parsed) {
-        self.findings.extend(parsed.findings);
-        for object in parsed.objects {
-            self.objects.insert(object.key(), object);
-        }
-    }
-
-    /// All findings in order, each once, without those that an object's annotation suppresses.
-    fn everything(self) -> Result<Vec<Finding>> {
-        let mut findings = self.findings;
-        let mut good = Vec::new();
-        let mut quiet: BTreeMap<Key, String> = BTreeMap::new();
-        for (key, object) in self.objects {
-            if let Some(codes) = object.meta().annotation(SUPPRESS) {
-                quiet.insert(key, codes.to_owned());
-            }
-            let own = object.findings();
-            // What would be refused is not part of the mesh.
-            let refused = own.has_errors();
-            findings.extend(own);
-            findings.extend(api::honoured::unhonoured(&object));
-            if !refused {
-                good.push(object);
-            }
-        }
-        if self.running {
-            findings.extend(model_findings(good));
-        } else {
-            let mut plan = Plan::of_objects(good.into_iter().map(|object| (object, None)))?;
-            let found = model_findings(plan.objects()?);
-            // Of what `up` adds itself, nobody here can change anything.
-            findings.extend(
-                found.into_iter().filter(|one| !one.object.as_ref().is_some_and(|key| plan.is_own(key))),
-            );
-        }
-        findings.sort();
-        let mut seen = std::collections::HashSet::new();
-        let mut list = findings.into_vec();
-        list.retain(|one| {
-            let codes = one.object.as_ref().and_then(|key| quiet.get(key)).map_or("", String::as_str);
-            let suppressed = codes.split(',').map(str::trim).any(|code| code == "*" || code == one.code.id());
-            let place = (one.code, one.object.clone(), one.path.to_string(), one.line, one.message.clone());
-            !suppressed && seen.insert(place)
-        });
-        list.sort_by_key(|one| (std::cmp::Reverse(one.severity), one.object.clone()));
-        Ok(list)
-    }
+    let all = names.is_empty();
+    Ok(move |one: &Finding| all || codes.contains(&one.code))
 }

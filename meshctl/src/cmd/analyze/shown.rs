@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use api::{Finding, Key, Severity};
+use api::{Finding, Key, Kind, Severity};
 use serde_json::{Value, json};
 
 use crate::cmd::printed::BadUsage;
@@ -95,7 +95,11 @@ fn line(finding: &Finding) -> String {
 }
 
 fn origin(finding: &Finding) -> Option<String> {
-    finding.object.as_ref().map(ToString::to_string)
+    finding.object.as_ref().map(|key| match key.kind {
+        // Its name says what it is.
+        Kind::Unknown => key.name.clone(),
+        _ => key.to_string(),
+    })
 }
 
 fn reference(finding: &Finding) -> Option<String> {
@@ -130,7 +134,7 @@ pub(super) fn structured(findings: &[Finding], form: Form) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::{Code, FieldPath, Kind};
+    use api::{Code, FieldPath};
 
     fn finding() -> Finding {
         Finding::new(Code::ReferencedResourceNotFound, "there is no Gateway default/gw")

@@ -97,7 +97,7 @@ pub(super) enum What {
     #[command(visible_alias = "o")]
     Log {
         #[command(flatten)]
-        source: Source,
+        of: LogOf,
         /// [LOGGER:]LEVEL,... with trace, debug, info, warning, error, critical or off
         #[arg(long, value_name = "LEVELS")]
         level: Option<String>,
@@ -130,6 +130,26 @@ pub(super) struct Source {
     /// A file with the page instead of a pod; - is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "pod")]
     pub(super) file: Option<String>,
+    /// short, json or yaml
+    #[arg(short, long, value_name = "FORM")]
+    pub(super) output: Option<Form>,
+    /// Admin port of the proxy
+    #[arg(long, value_name = "PORT", default_value_t = 15000, hide = true)]
+    pub(super) proxy_admin_port: u16,
+}
+
+/// Whose log levels.
+#[derive(Args, Clone, Debug)]
+pub(super) struct LogOf {
+    /// [TYPE/]POD[.NAMESPACE]; all pods of a workload or Service
+    #[arg(required_unless_present_any = ["file", "selector"], value_name = "POD")]
+    pub(super) pod: Option<String>,
+    /// A file with the page instead of a pod; - is standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["pod", "level", "reset"])]
+    pub(super) file: Option<String>,
+    /// All pods with these labels: app=reviews
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with_all = ["pod", "file"])]
+    pub(super) selector: Option<String>,
     /// short, json or yaml
     #[arg(short, long, value_name = "FORM")]
     pub(super) output: Option<Form>,

@@ -1,10 +1,13 @@
-//! `proxy-config log`: the loggers of a proxy.
+//! `proxy-config log`: the loggers of a proxy, or of all proxies of a workload.
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
-use super::source::From;
-use crate::client::Method;
+use super::args::LogOf;
+use super::source::read;
+use crate::client::{Mesh, Method, Pod};
+use crate::cmd::xds::labels;
+use crate::globals::Globals;
 use crate::proxy_config::{Form, text};
 
 const LEVELS: [&str; 7] = ["trace", "debug", "info", "warning", "error", "critical", "off"];
@@ -12,23 +15,43 @@ const LEVELS: [&str; 7] = ["trace", "debug", "info", "warning", "error", "critic
 const USUAL: &str = "warning";
 
 /// Changes levels if asked to, and shows all of them.
-pub(super) fn log(from: &From, levels: Option<&str>, reset: bool, form: Form) -> Result<String> {
-    let mut page = String::new();
+pub(super) fn log(of: &LogOf, levels: Option<&str>, reset: bool, globals: &Globals) -> Result<String> {
+    let form = of.output.unwrap_or_default();
     let queries = match (reset, levels) {
         (true, _) => vec![format!("level={USUAL}")],
         (false, Some(levels)) => queries(levels)?,
         (false, None) => Vec::new(),
     };
-    for query in &queries {
-        page = from.page(Method::Post, &format!("/logging?{query}"))?;
+    if let Some(file) = &of.file {
+        let page = read(file)?;
+        return if form == Form::Short { Ok(page) } else { text(&loggers(&page), form) };
     }
-    if queries.is_empty() {
-        page = from.page(Method::Post, "/logging")?;
+    let mesh = Mesh::find(globals)?.admin_port(of.proxy_admin_port);
+    let pods = match (&of.selector, &of.pod) {
+        (Some(selector), _) => mesh.proxies_with(&labels(selector)?)?,
+        (None, pod) => mesh.proxies(pod.as_deref().unwrap_or_default())?,
+    };
+    let mut pages = Vec::new();
+    for pod in pods {
+        let page = of_pod(&mesh, &pod, &queries)?;
+        pages.push((pod.full(), page));
     }
-    match form {
-        Form::Short => Ok(page),
-        form => text(&loggers(&page), form),
+    match (form, pages.as_slice()) {
+        (Form::Short, _) => Ok(pages.iter().map(|(pod, page)| format!("{pod}:\n{page}")).collect()),
+        (form, [(_, page)]) => text(&loggers(page), form),
+        (form, _) => {
+            let all = pages.iter().map(|(pod, page)| (pod.clone(), loggers(page)));
+            text(&Value::Object(all.collect()), form)
+        }
     }
+}
+
+fn of_pod(mesh: &Mesh, pod: &Pod, queries: &[String]) -> Result<String> {
+    let mut page = String::new();
+    for query in queries {
+        page = mesh.admin(pod, Method::Post, &format!("/logging?{query}"))?;
+    }
+    if queries.is_empty() { mesh.admin(pod, Method::Post, "/logging") } else { Ok(page) }
 }
 
 /// One request for each `[LOGGER:]LEVEL`; those for all loggers first, so that they do not undo the others.

@@ -49,14 +49,7 @@ pub fn run(args: &ProxyConfig, globals: &Globals) -> Result<Printed> {
         // The whole of it is what people want of a bootstrap.
         What::Bootstrap { source } => tables::bootstrap(&dump(source)?, source.output.unwrap_or(Form::Json))?,
         What::Ecds { source } => tables::ecds(&dump(source)?, source.form())?,
-        What::Log { source, level, reset } => {
-            let from = From::open(source, globals)?;
-            let page = log::log(&from, level.as_deref(), *reset, source.form())?;
-            match (&from, source.form()) {
-                (From::Pod(_, pod), Form::Short) => format!("{}:\n{page}", pod.full()),
-                _ => page,
-            }
-        }
+        What::Log { of, level, reset } => log::log(of, level.as_deref(), *reset, globals)?,
         What::RootcaCompare { first, second } => return rootca(globals, first, second),
     }))
 }

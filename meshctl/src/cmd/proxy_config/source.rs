@@ -36,7 +36,7 @@ impl From {
 
     /// The proxy's config dump as text.
     pub(super) fn dump_text(&self) -> Result<String> {
-        self.page(Method::Get, DUMP)
+        self.page(DUMP)
     }
 
     /// The proxy's config dump.
@@ -55,14 +55,14 @@ impl From {
 
     /// The proxy's list of clusters with their endpoints.
     pub(super) fn clusters(&self) -> Result<String> {
-        self.page(Method::Get, CLUSTERS)
+        self.page(CLUSTERS)
     }
 
-    /// Another page; a file holds one page only.
-    pub(super) fn page(&self, method: Method, path: &str) -> Result<String> {
+    /// A page; a file holds one page only.
+    fn page(&self, path: &str) -> Result<String> {
         match self {
             From::File(file) => read(file),
-            From::Pod(mesh, pod) => mesh.admin(pod, method, path),
+            From::Pod(mesh, pod) => mesh.admin(pod, Method::Get, path),
         }
     }
 }

@@ -1,0 +1,1 @@
+meshctl analyze --use-kube=false -A fixtures/analyze/webhooks.yaml
