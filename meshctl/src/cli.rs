@@ -86,7 +86,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
-    ("An installation in a cluster", &["install", "manifest"]),
+    ("An installation in a cluster", &["install", "upgrade", "uninstall", "tag", "precheck", "manifest"]),
     ("Checks, and more", &["validate", "analyze", "x", "completion"]),
 ];
 

@@ -4,15 +4,7 @@
 //! knows. So muscle memory gets an answer, not "unrecognized subcommand".
 
 /// Those that work on a cluster.
-const CLUSTER: [(&str, &str); 13] = [
-    ("upgrade", "changes the control plane of a cluster; on this machine `meshctl down` and `up` do"),
-    ("uninstall", "removes the control plane from a cluster; on this machine `meshctl down` ends it"),
-    (
-        "precheck",
-        "looks whether a cluster can be installed to; on this machine `meshctl up` says what is missing",
-    ),
-    ("tag", "names revisions of a cluster's control plane"),
-    ("revision", "lists revisions of a cluster's control plane"),
+const CLUSTER: [(&str, &str); 8] = [
     ("kube-inject", "adds the proxy to manifests for a cluster; on this machine every pod gets one anyway"),
     (
         "check-inject",
@@ -30,7 +22,8 @@ const CLUSTER: [(&str, &str); 13] = [
 ];
 
 /// Those with another way to the same end.
-const INSTEAD: [(&str, &str); 34] = [
+const INSTEAD: [(&str, &str); 36] = [
+    ("revision", "`meshctl tag list` lists revisions and their tags"),
     (
         "describe",
         "look with `meshctl get KIND NAME -o yaml`, `meshctl proxy-config all POD` and `meshctl analyze`",
@@ -92,6 +85,7 @@ const INSTEAD: [(&str, &str); 34] = [
     ("cordon", "there is one node only"),
     ("profile", "`meshctl manifest generate --set profile=NAME` prints what a profile installs"),
     ("operator", "istioctl has none any more, either"),
+    ("verify-install", "`meshctl install --verify` looks at every object once more"),
 ];
 
 /// Other words for the same.
@@ -105,7 +99,7 @@ const ALIASES: [(&str, &str); 10] = [
     ("az", "authz"),
     ("uninject", "kube-inject"),
     ("kube-uninject", "kube-inject"),
-    ("verify-install", "precheck"),
+    ("verify", "verify-install"),
 ];
 
 /// What to say about a word that is no command here; nothing about one that nobody knows.
@@ -126,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_others_have_is_answered() {
-        assert!(answer("install").unwrap().starts_with("install needs a Kubernetes cluster"));
+        assert!(answer("waypoint").unwrap().starts_with("waypoint needs a Kubernetes cluster"));
         assert!(answer("d").unwrap().contains("port-forward"));
         assert_eq!(answer("nonsense"), None);
     }

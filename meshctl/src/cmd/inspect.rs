@@ -35,7 +35,7 @@ impl Inspect {
             Inspect::Analyze(args) => analyze::run(args, globals),
             Inspect::ProxyStatus(args) => proxy_status::run(args, globals),
             Inspect::ProxyConfig(args) => proxy_config::run(args, globals),
-            Inspect::Manifest(args) => manifest::run(args),
+            Inspect::Manifest(args) => manifest::run(args, globals),
             Inspect::Version(args) => version::run(args, globals),
             Inspect::Completion(args) => completion::run(args, tree),
             Inspect::Experimental(args) => x::run(args, globals),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use serde_json::Value;
 
 use super::printed::BadUsage;
@@ -15,7 +16,7 @@ use super::settings::Settings;
 use crate::client::kube::{Cluster, block_on};
 use crate::globals::{Globals, Short};
 use crate::install::cluster::{self, Found, Objects, Options, Problem, Progress};
-use crate::install::{Installation, Request};
+use crate::install::{Installation, Request, Unnamed};
 
 /// Install the mesh into a cluster, or change what is installed
 #[derive(Args, Clone, Debug)]
@@ -25,6 +26,17 @@ use crate::install::{Installation, Request};
     meshctl install --revision canary --set profile=minimal\n\n\
     Profiles: default, demo, minimal, empty, preview, remote. A second run with the same settings changes nothing.")]
 pub struct Install {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Bring what is installed in a cluster to this version
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Settings are not remembered: say the same -f and --set as for the installation.\n\n\
+    To try a version first, install it beside the other one: meshctl install --revision NAME")]
+pub struct Upgrade {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -61,7 +73,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub fn run(args: &Install, globals: &Globals) -> Result<i32> {
     let globals = globals.with(&args.how.short);
     globals.cluster_only()?;
-    block_on(install(&args.settings, &args.how, &globals))
+    block_on(install(&args.settings, &args.how, &globals, false))
+}
+
+/// Runs `upgrade`.
+///
+/// # Errors
+/// As `install`; there is nothing to upgrade, or the step is one that may go wrong.
+pub fn upgrade(args: &Upgrade, globals: &Globals) -> Result<i32> {
+    let globals = globals.with(&args.how.short);
+    globals.cluster_only()?;
+    block_on(install(&args.settings, &args.how, &globals, true))
 }
 
 /// What `--istioNamespace` adds to what was asked for.
@@ -70,20 +92,43 @@ fn request(settings: &Settings, globals: &Globals) -> Result<Request> {
     Ok(Request { namespace, ..settings.request()? })
 }
 
-async fn install(settings: &Settings, how: &How, globals: &Globals) -> Result<i32> {
+/// A cluster and what is wanted in it, before anything is done.
+pub struct Ready {
+    pub objects: Objects,
+    pub installation: Installation,
+    pub found: Found,
+    info: Info,
+}
+
+/// Reads the settings, then looks at the cluster.
+///
+/// # Errors
+/// A setting is wrong, the cluster does not answer.
+pub async fn prepare(settings: &Settings, globals: &Globals) -> Result<Ready> {
     let mut request = request(settings, globals)?;
     // Settings are checked before anybody is asked.
-    let mut installation = Installation::of(&request)?;
+    let checked = Installation::of(&request)?;
     let (cluster, info) = Cluster::connect(globals).await?;
     let objects = Objects { cluster };
+    let default = cluster::who_is_default(&objects).await?;
+    request.unnamed = match (default.is_claimed_by(&checked.revision), default.validator) {
+        (true, _) => Unnamed::This,
+        (false, Some(revision)) => Unnamed::Other(revision),
+        (false, None) => Unnamed::AsCharts,
+    };
+    let installation = Installation::of(&request)?;
+    let found = cluster::look(&objects, &info, &values(&installation), &installation.revision).await?;
+    Ok(Ready { objects, installation, found, info })
+}
+
+async fn install(settings: &Settings, how: &How, globals: &Globals, upgrade: bool) -> Result<i32> {
+    let Ready { objects, installation, found, info } = prepare(settings, globals).await?;
     let wanted = values(&installation);
-    let found = cluster::look(&objects, &info, &wanted, &installation.revision).await?;
-    let problems = cluster::check(&objects, &found, &wanted, &installation.revision).await?;
-    stop_at(&problems, settings.force)?;
-    if found.default_revision.is_some() {
-        request.default_revision.clone_from(&found.default_revision);
-        installation = Installation::of(&request)?;
+    let mut problems = cluster::check(&objects, &found, &wanted, &installation.revision).await?;
+    if upgrade {
+        nothing_or_too_far(&found, &installation.revision, &mut problems);
     }
+    stop_at(&problems, settings.force)?;
     if !how.skip_confirmation && !how.dry_run {
         let question = format!(
             "This will install the Istio {} profile {:?} into the cluster. Proceed? (y/N) ",
@@ -109,6 +154,22 @@ async fn install(settings: &Settings, how: &How, globals: &Globals) -> Result<i3
     Ok(0)
 }
 
+/// An upgrade goes one step, from something that is there.
+fn nothing_or_too_far(found: &Found, revision: &str, problems: &mut Vec<Problem>) {
+    problems.iter_mut().filter(|problem| problem.skew).for_each(|problem| problem.fatal = true);
+    let ours: Vec<&str> =
+        found.istiods.iter().filter(|istiod| istiod.ours).map(|istiod| istiod.revision.as_str()).collect();
+    if !ours.contains(&revision) {
+        let there = if ours.is_empty() { "none at all".to_owned() } else { ours.join(", ") };
+        problems.push(Problem::error(
+            None,
+            format!(
+                "there is no control plane of revision {revision} to upgrade ({there}); use `meshctl install`"
+            ),
+        ));
+    }
+}
+
 fn values(installation: &Installation) -> Vec<Value> {
     cluster::objects_of(installation).into_iter().map(|(_, object)| object).collect()
 }
@@ -116,7 +177,7 @@ fn values(installation: &Installation) -> Vec<Value> {
 /// Whether every object is there.
 async fn verify(
     objects: &Objects,
-    info: &k8s_openapi::apimachinery::pkg::version::Info,
+    info: &Info,
     installation: &Installation,
     progress: &Progress,
 ) -> Result<()> {

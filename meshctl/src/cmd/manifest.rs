@@ -6,8 +6,10 @@
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
+use super::manifest_diff;
 use super::printed::Printed;
 use super::settings::Settings;
+use crate::globals::Globals;
 use crate::install::Installation;
 
 /// Objects of an installation
@@ -20,6 +22,7 @@ pub struct Manifest {
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
     Generate(Generate),
+    Diff(manifest_diff::Diff),
 }
 
 /// Print the objects of an installation, without a cluster
@@ -40,8 +43,11 @@ struct Generate {
 ///
 /// # Errors
 /// A file that cannot be read or written, a setting that is unknown or not honoured.
-pub fn run(args: &Manifest) -> Result<Printed> {
-    let Command::Generate(args) = &args.command;
+pub fn run(args: &Manifest, globals: &Globals) -> Result<Printed> {
+    let args = match &args.command {
+        Command::Generate(args) => args,
+        Command::Diff(args) => return manifest_diff::run(args, globals),
+    };
     let text = generate(args)?;
     match &args.output {
         None => Ok(Printed::out(text)),

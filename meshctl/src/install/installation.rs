@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::charts::Charts;
+use super::cluster::tags::select_nothing;
 use super::plan::{Component, plan};
 use super::render::render;
 use super::settings::{read_operator, set};
@@ -28,8 +29,20 @@ pub struct Request {
     pub charts: Option<PathBuf>,
     /// The namespace of the control plane where the settings say none.
     pub namespace: Option<String>,
-    /// The revision that answers for objects without one; `default` where none is known.
-    pub default_revision: Option<String>,
+    /// Who answers for pods and objects that name no revision.
+    pub unnamed: Unnamed,
+}
+
+/// Who answers for pods and objects that name no revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unnamed {
+    /// As the charts say: nothing is known of a cluster.
+    #[default]
+    AsCharts,
+    /// This installation: the tag `default` points to it.
+    This,
+    /// The other revision of this name.
+    Other(String),
 }
 
 /// A component and its objects.
@@ -73,12 +86,15 @@ impl Installation {
         if let (Some(namespace), None) = (&request.namespace, spec.get("namespace")) {
             spec["namespace"] = json!(namespace);
         }
-        let remote = spec["profile"] == "remote" || spec["values"]["profile"] == "remote";
-        if let (Some(revision), false, true) =
-            (&request.default_revision, remote, spec["values"]["defaultRevision"].is_null())
-        {
-            spec["values"]["defaultRevision"] = json!(revision);
-        }
+        let word = |value: &Value, usual: &str| {
+            value.as_str().filter(|word| !word.is_empty()).unwrap_or(usual).to_owned()
+        };
+        let of = |spec: &Value, field: &str, usual: &str| {
+            let value = if spec[field].is_null() { &spec["values"][field] } else { &spec[field] };
+            word(value, usual)
+        };
+        let (profile, revision) = (of(&spec, "profile", "default"), of(&spec, "revision", "default"));
+        answer(&request.unnamed, &profile, &revision, &mut spec);
         let charts = match &request.charts {
             Some(folder) => Charts::folder(folder)?,
             None => Charts::Own,
@@ -89,18 +105,11 @@ impl Installation {
             parts.push(Part { component, objects });
         }
         parts.sort_by_key(|part| part.component.role);
-        let word = |value: &Value, usual: &str| {
-            value.as_str().filter(|word| !word.is_empty()).unwrap_or(usual).to_owned()
-        };
-        let of =
-            |field: &str| [&spec[field], &spec["values"][field]].into_iter().find(|value| !value.is_null());
+        if request.unnamed == Unnamed::This {
+            parts.iter_mut().flat_map(|part| &mut part.objects).for_each(silence);
+        }
         let namespace = word(&spec["values"]["global"]["istioNamespace"], "istio-system");
-        Ok(Self {
-            profile: word(of("profile").unwrap_or(&Value::Null), "default"),
-            namespace: word(&spec["namespace"], &namespace),
-            revision: word(of("revision").unwrap_or(&Value::Null), "default"),
-            parts,
-        })
+        Ok(Self { profile, namespace: word(&spec["namespace"], &namespace), revision, parts })
     }
 
     /// All objects in the order of installing. Stable: within a kind, the order of components and templates.
@@ -108,6 +117,38 @@ impl Installation {
         let mut objects: Vec<&Value> = self.parts.iter().flat_map(|part| &part.objects).collect();
         objects.sort_by_key(|object| rank(object));
         objects
+    }
+}
+
+/// Puts into the values who answers for what names no revision, unless they say so themselves.
+fn answer(unnamed: &Unnamed, profile: &str, revision: &str, spec: &mut Value) {
+    let validator = match unnamed {
+        Unnamed::AsCharts => return,
+        Unnamed::This => revision,
+        Unnamed::Other(revision) => revision,
+    };
+    // The remote profile validates elsewhere.
+    if profile != "remote" && spec["values"]["defaultRevision"].is_null() {
+        spec["values"]["defaultRevision"] = json!(validator);
+    }
+    if *unnamed == Unnamed::This {
+        let tags = &mut spec["values"]["revisionTags"];
+        let mut list = tags.as_array().cloned().unwrap_or_default();
+        if !list.contains(&json!("default")) {
+            list.push(json!("default"));
+        }
+        *tags = list.into();
+    }
+}
+
+/// The injector of the revision without a name: where there is the tag `default`, that one answers instead.
+fn silence(object: &mut Value) {
+    let labels = &object["metadata"]["labels"];
+    if object["kind"] == "MutatingWebhookConfiguration"
+        && labels["istio.io/rev"] == "default"
+        && labels["istio.io/tag"].is_null()
+    {
+        select_nothing(object);
     }
 }
 

@@ -18,7 +18,7 @@ mod settings;
 mod tests;
 
 pub use charts::Charts;
-pub use installation::{Installation, Part, Request, rank};
+pub use installation::{Installation, Part, Request, Unnamed, rank};
 pub use plan::{Component, Role, plan};
 pub use render::{Release, render};
 pub use settings::{read_operator, set};

@@ -20,6 +20,11 @@ impl Table {
         Self::with_gap(3, header)
     }
 
+    /// A table without air, as istioctl prints tags.
+    pub fn tight(header: &[&str]) -> Self {
+        Self::with_gap(1, header)
+    }
+
     fn with_gap(gap: usize, header: &[&str]) -> Self {
         Self { gap, header: header.iter().map(|cell| (*cell).to_owned()).collect(), rows: Vec::new() }
     }

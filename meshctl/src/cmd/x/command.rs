@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::{decide, dump};
+use crate::cmd::precheck;
 use crate::cmd::printed::{BadInput, Printed, texts};
 use crate::globals::Globals;
 use crate::offline::Plan;
@@ -22,6 +23,7 @@ pub struct Experimental {
 enum What {
     Dump(dump::Dump),
     Decide(decide::Decide),
+    Precheck(precheck::Precheck),
 }
 
 /// Runs it.
@@ -32,6 +34,7 @@ pub fn run(args: &Experimental, globals: &Globals) -> Result<Printed> {
     match &args.what {
         What::Dump(args) => dump::run(args, globals),
         What::Decide(args) => decide::run(args, globals),
+        What::Precheck(args) => precheck::run(args, globals),
     }
 }
 

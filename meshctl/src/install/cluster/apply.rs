@@ -13,7 +13,11 @@ use super::objects::{Id, Manner, Objects};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     Create(Value),
-    Configure(Value),
+    /// What is applied, and what the API server makes of it.
+    Configure {
+        wanted: Value,
+        after: Value,
+    },
     Keep,
 }
 
@@ -42,7 +46,7 @@ pub(super) async fn step(
         match objects.apply(id, &wanted, manner).await {
             Ok(after) => {
                 let same = plain(live) == plain(&after);
-                return Ok(if same { Step::Keep } else { Step::Configure(wanted) });
+                return Ok(if same { Step::Keep } else { Step::Configure { wanted, after } });
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let mut conflicts: Vec<Conflict> = status

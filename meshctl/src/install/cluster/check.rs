@@ -25,16 +25,19 @@ pub struct Problem {
     pub code: Option<Code>,
     /// Installing would fail or do harm; otherwise it is only worth knowing.
     pub fatal: bool,
+    /// It is about versions that are apart: an upgrade does not go on.
+    pub skew: bool,
     pub text: String,
 }
 
 impl Problem {
-    fn error(code: Option<Code>, text: impl Into<String>) -> Self {
-        Self { code, fatal: true, text: text.into() }
+    /// Something that forbids to go on.
+    pub fn error(code: Option<Code>, text: impl Into<String>) -> Self {
+        Self { code, fatal: true, skew: false, text: text.into() }
     }
 
-    fn warning(text: impl Into<String>) -> Self {
-        Self { code: None, fatal: false, text: text.into() }
+    fn skew(text: impl Into<String>) -> Self {
+        Self { code: None, fatal: false, skew: true, text: text.into() }
     }
 }
 
@@ -102,7 +105,7 @@ fn skew(istiods: &[Istiod], revision: &str) -> Vec<Problem> {
     let told = |istiod: &Istiod| {
         let theirs = number(istiod.version())?;
         if theirs > mine {
-            return Some(Problem::warning(format!(
+            return Some(Problem::skew(format!(
                 "Deployment {}/{} runs version {}, which is newer than this program ({own}): this is a downgrade",
                 istiod.namespace,
                 istiod.name,
@@ -110,7 +113,7 @@ fn skew(istiods: &[Istiod], revision: &str) -> Vec<Problem> {
             )));
         }
         (theirs.0 == mine.0 && theirs.1 + 1 < mine.1).then(|| {
-            Problem::warning(format!(
+            Problem::skew(format!(
                 "Deployment {}/{} runs version {}, more than one minor version before this program ({own}): go step by step, \
                  or install {own} beside it with --revision",
                 istiod.namespace,

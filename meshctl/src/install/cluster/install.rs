@@ -79,7 +79,7 @@ pub async fn install(
     result?;
     for id in &found.stale {
         if objects.delete(id, &DeleteParams::background()).await? {
-            progress.line(&format!("  Removed {id}, which is no longer part of the installation."));
+            progress.line(&format!("  Removed {}.", id.as_istio()));
         }
     }
     Ok(changed)
@@ -138,7 +138,7 @@ fn tell(writes: &[Write], missing: &BTreeSet<String>, found: &Found, progress: &
     for write in writes {
         match write.step {
             Step::Create(_) => progress.line(&format!("would create     {}", write.id)),
-            Step::Configure(_) => progress.line(&format!("would change     {}", write.id)),
+            Step::Configure { .. } => progress.line(&format!("would change     {}", write.id)),
             Step::Keep => kept += 1,
         }
     }
@@ -208,7 +208,9 @@ async fn apply(objects: &Objects, writes: Vec<&Write>, force: bool) -> Result<()
         anyhow::Ok(())
     };
     let changed = writes.into_iter().filter_map(|write| match &write.step {
-        Step::Create(object) | Step::Configure(object) => Some((write.id.clone(), object.clone())),
+        Step::Create(object) | Step::Configure { wanted: object, .. } => {
+            Some((write.id.clone(), object.clone()))
+        }
         Step::Keep => None,
     });
     futures_util::stream::iter(changed).map(one).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;

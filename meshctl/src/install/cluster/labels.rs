@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::install::{Installation, Part};
 
 /// The component that an object belongs to: `Base`, `Pilot`, `IngressGateways`, `EgressGateways`.
-pub const COMPONENT: &str = "operator.istio.io/component";
+pub(super) const COMPONENT: &str = "operator.istio.io/component";
 /// `Reconcile`: applied by this program, and removed when it is no longer part of the installation.
-pub const MANAGED: &str = "operator.istio.io/managed";
+pub(super) const MANAGED: &str = "operator.istio.io/managed";
 /// The revision that an object belongs to; objects of `Base` have none, they belong to all.
-pub const REVISION: &str = "istio.io/rev";
+pub(super) const REVISION: &str = "istio.io/rev";
 /// The version of the program that applied it.
 pub(super) const VERSION: &str = "operator.istio.io/version";
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::labels::{COMPONENT, MANAGED, REVISION};
 use super::objects::{Id, Objects, ROWS, Row};
+use super::tags::TAG;
 
 /// Requests at a time: each is a connection of its own.
 pub(super) const AT_ONCE: usize = 8;
@@ -30,7 +31,7 @@ pub struct Istiod {
 }
 
 impl Istiod {
-    fn read(object: &Value) -> Self {
+    pub(super) fn read(object: &Value) -> Self {
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let meta = &object["metadata"];
         let containers = object["spec"]["template"]["spec"]["containers"].as_array();
@@ -67,8 +68,27 @@ pub struct Found {
     pub live: BTreeMap<Id, Value>,
     /// Objects of the same installation that are not wanted any more.
     pub stale: BTreeSet<Id>,
-    /// The revision that answers for objects without one, if any does.
-    pub default_revision: Option<String>,
+}
+
+/// Who answers for pods and objects that name no revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultRevision {
+    /// There is an injector of any revision.
+    pub any: bool,
+    /// One of them answers for namespaces with `istio-injection=enabled`.
+    pub enabled: bool,
+    /// The revision behind the tag `default`.
+    pub tag: Option<String>,
+    /// The revision behind the default validator.
+    pub validator: Option<String>,
+}
+
+impl DefaultRevision {
+    /// Whether an installation of this revision answers for them: the one without a name always does, another one if
+    /// nobody else is there or if it does already.
+    pub fn is_claimed_by(&self, revision: &str) -> bool {
+        revision == "default" || !self.any || self.tag.as_deref() == Some(revision)
+    }
 }
 
 /// Looks.
@@ -78,11 +98,10 @@ pub struct Found {
 pub async fn look(objects: &Objects, info: &Info, wanted: &[Value], revision: &str) -> Result<Found> {
     let ids: Vec<Id> = wanted.iter().map(Id::of).collect::<Result<_>>()?;
     let deployments = Row::of("Deployment").expect("in the table");
-    let (istiods, live, stale, default_revision) = futures_util::try_join!(
+    let (istiods, live, stale) = futures_util::try_join!(
         objects.list(deployments, "", "app=istiod"),
         live(objects, &ids),
         stale(objects, &ids, revision),
-        default_revision(objects),
     )?;
     let digits =
         |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
@@ -92,7 +111,6 @@ pub async fn look(objects: &Objects, info: &Info, wanted: &[Value], revision: &s
         istiods: istiods.iter().map(Istiod::read).collect(),
         live,
         stale,
-        default_revision,
     })
 }
 
@@ -131,13 +149,34 @@ async fn stale(objects: &Objects, ids: &[Id], revision: &str) -> Result<BTreeSet
     Ok(stale)
 }
 
-/// The revision that the default validator points to.
-async fn default_revision(objects: &Objects) -> Result<Option<String>> {
+/// Asks who answers for pods and objects that name no revision.
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn who_is_default(objects: &Objects) -> Result<DefaultRevision> {
     let id = Id::new("ValidatingWebhookConfiguration", "", "istiod-default-validator");
-    let found = objects.get(&id).await?;
-    let revision =
-        found.and_then(|object| object["metadata"]["labels"][REVISION].as_str().map(str::to_owned));
-    Ok(revision.filter(|revision| !revision.is_empty()))
+    let injectors = Row::of("MutatingWebhookConfiguration").expect("in the table");
+    let (validator, injectors) =
+        futures_util::try_join!(objects.get(&id), objects.list(injectors, "", "app=sidecar-injector"))?;
+    let revision = |object: &Value| {
+        let word = object["metadata"]["labels"][REVISION].as_str().filter(|word| !word.is_empty());
+        word.map(str::to_owned)
+    };
+    let tag = injectors.iter().find(|object| object["metadata"]["labels"][TAG] == "default");
+    Ok(DefaultRevision {
+        any: !injectors.is_empty(),
+        enabled: injectors.iter().any(asks_for_enabled),
+        tag: tag.and_then(revision),
+        validator: validator.as_ref().and_then(revision),
+    })
+}
+
+fn asks_for_enabled(configuration: &Value) -> bool {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    list(&configuration["webhooks"]).iter().any(|webhook| {
+        let rules = list(&webhook["namespaceSelector"]["matchExpressions"]);
+        rules.iter().any(|rule| rule["key"] == "istio-injection" && rule["operator"] == "In")
+    })
 }
 
 #[cfg(test)]

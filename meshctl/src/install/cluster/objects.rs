@@ -101,6 +101,14 @@ impl Id {
     }
 }
 
+impl Id {
+    /// As Istio's installer names what it removed: `apps/v1, Kind=Deployment/istiod.istio-system`.
+    pub fn as_istio(&self) -> String {
+        let Row { group, version, kind, .. } = self.row;
+        format!("{group}/{version}, Kind={kind}/{}.{}", self.name, self.namespace)
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.namespace.as_str() {
