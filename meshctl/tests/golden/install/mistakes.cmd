@@ -8,3 +8,10 @@ meshctl install -y -c no-such-file
 meshctl install -y --as-group admins --kubeconfig fixtures/kubeconfig.yaml
 meshctl install -y --mesh default
 meshctl install -y --kubeconfig fixtures/kubeconfig.yaml
+meshctl uninstall -y
+meshctl uninstall --purge -y
+meshctl upgrade --set values.pilot.replicas=2
+meshctl tag set Prod --revision canary
+meshctl tag set prod
+meshctl precheck --from-version one
+meshctl manifest diff a.yaml
