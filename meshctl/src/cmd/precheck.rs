@@ -65,7 +65,7 @@ pub fn run(args: &Precheck, globals: &Globals) -> Result<Printed> {
         }
     }
     let problems = if args.skip_controlplane { Vec::new() } else { block_on(problems(args, &globals))? };
-    Ok(told(&problems, args.output_threshold, args.output)?)
+    told(&problems, args.output_threshold, args.output)
 }
 
 async fn problems(args: &Precheck, globals: &Globals) -> Result<Vec<Problem>> {
@@ -83,8 +83,7 @@ fn told(problems: &[Problem], threshold: Level, output: Output) -> Result<Printe
     let level = |problem: &Problem| if problem.fatal { Level::Error } else { Level::Warning };
     let word = |problem: &Problem| if problem.fatal { "Error" } else { "Warning" };
     let shown: Vec<&Problem> = problems.iter().filter(|problem| level(problem) >= threshold).collect();
-    let mut printed = Printed::default();
-    printed.out = match output {
+    let out = match output {
         Output::Log => shown
             .iter()
             .map(|problem| match problem.code {
@@ -98,6 +97,7 @@ fn told(problems: &[Problem], threshold: Level, output: Output) -> Result<Printe
             text(&shown.iter().map(object).collect(), form).context("findings are JSON")?
         }
     };
+    let mut printed = Printed::out(out);
     if shown.is_empty() {
         printed.err = "✔ No issues found when checking the cluster. Istio is safe to install or upgrade!\n  \
                        To get started, see docs/install.md.\n"

@@ -74,7 +74,7 @@ pub async fn install(
         let made = objects.apply(&id, &object, Manner::default()).await;
         made.map_err(|error| objects.cluster.explain(&format!("create {id}"), error))?;
     }
-    let result = progress.during(roles(objects, &writes, options, progress)).await;
+    let result = progress.during(Box::pin(roles(objects, &writes, options, progress))).await;
     progress.clear();
     result?;
     for id in &found.stale {

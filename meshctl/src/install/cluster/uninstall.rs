@@ -85,7 +85,7 @@ pub async fn removal(objects: &Objects, what: &What, namespace: &str) -> Result<
         }
         What::Objects(revision, ids) => {
             for id in ids {
-                if let Some(live) = objects.get(id).await?.filter(|live| is_managed(live)) {
+                if let Some(live) = objects.get(id).await?.filter(is_managed) {
                     removal.take(&live)?;
                 }
             }
