@@ -12,6 +12,7 @@ pub mod control;
 pub mod installed;
 pub mod laptop;
 pub mod load;
+pub mod netns;
 pub mod origin;
 pub mod origin2;
 pub mod paper;

@@ -13,8 +13,10 @@ use crate::equip::{self, Equipment};
 use crate::stages::{Counts, Stages, counted};
 use crate::{cluster, graph, helm, image, sh, size};
 
-const STAGES: &[&str] =
-    &["lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "laptop", "planes", "user"];
+const STAGES: &[&str] = &[
+    "lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "netns", "laptop", "planes",
+    "user",
+];
 
 /// Crates whose integration tests compare with files.
 const GOLDEN: &[&str] = &["api", "pilot", "proxy", "meshctl"];
@@ -63,6 +65,7 @@ fn table() -> Vec<(&'static str, Work)> {
         ("golden", |_| golden()),
         ("paper", |e| e2e(&["paper", "contract", "fields"], e)),
         ("process", |e| e2e(&["process"], e)),
+        ("netns", |_| namespaces()),
         ("laptop", |e| e2e(&["laptop"], e)),
         ("planes", planes),
         ("user", as_user),
@@ -135,6 +138,25 @@ fn e2e(tests: &[&str], equipment: Option<&Equipment>) -> Result<Counts> {
     counted(&mut cargo)
 }
 
+/// A pod's network, in namespaces. Where this process is not root, or may make none, the tests are counted as skipped.
+fn namespaces() -> Result<Counts> {
+    let mut cargo = cargo_test(&["netns".to_owned()]);
+    environment(&mut cargo, &sh::target_dir().join("debug"), None);
+    let may =
+        Command::new("unshare").args(["--net", "true"]).output().is_ok_and(|done| done.status.success());
+    if is_root()? && may {
+        cargo.args(["--", "--ignored"]);
+    } else {
+        eprintln!("SKIPPED: only root tells users apart in a network namespace");
+    }
+    counted(&mut cargo)
+}
+
+fn is_root() -> Result<bool> {
+    let whoami = Command::new("id").arg("-u").output().context("id")?;
+    Ok(String::from_utf8_lossy(&whoami.stdout).trim() == "0")
+}
+
 /// A stock Envoy as judge: of every golden's resources, then beside our proxy.
 fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
     let mut cargo = cargo_test(&["envoy".to_owned()]);
@@ -186,8 +208,7 @@ fn environment(command: &mut Command, bin_dir: &Path, equipment: Option<&Equipme
 /// The laptop tests once more as an ordinary user. Run as root they are handed to `nobody`; an ordinary
 /// user has run them already.
 fn as_user(equipment: Option<&Equipment>) -> Result<Counts> {
-    let whoami = Command::new("id").arg("-u").output().context("id")?;
-    if String::from_utf8_lossy(&whoami.stdout).trim() != "0" {
+    if !is_root()? {
         eprintln!("not root: the laptop stage has already run as an ordinary user");
         return Ok(Counts::default());
     }
