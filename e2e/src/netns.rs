@@ -3,7 +3,7 @@
 //! In: closures to run inside (a namespace is a thread that lives in it), as any user. Out: what they return; programs
 //! started there. `Hosts` is a pod and the world around it, in both address families. Needs root: see `possible`.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::{Command, Output};
@@ -18,6 +18,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::client::{Ask, Reply};
+use crate::process::Process;
 use crate::programs::program;
 
 /// User and group of the proxy.
@@ -123,6 +125,39 @@ impl Namespace {
                 });
             }
         });
+    }
+
+    /// Starts an HTTP service that answers each request with its name and the caller's address, on both families.
+    /// `/status/N` answers N, `/slow/MS` after that time.
+    pub fn serve_http(&self, name: &str, port: u16, who: (u32, u32)) {
+        let name = name.to_owned();
+        self.as_user(who, move || {
+            for any in ["0.0.0.0", "::"] {
+                let listener = listen(SocketAddr::new(any.parse().expect("an address"), port));
+                let name = name.clone();
+                thread::spawn(move || {
+                    for stream in listener.incoming().flatten() {
+                        let name = name.clone();
+                        thread::spawn(move || answer(&name, stream).ok());
+                    }
+                });
+            }
+        });
+    }
+
+    /// `GET` of a path, from inside as this user and group.
+    pub fn get_as(&self, who: (u32, u32), to: SocketAddr, path: &str, host: &str) -> Result<Reply, String> {
+        let (path, host) = (path.to_owned(), host.to_owned());
+        self.as_user(who, move || {
+            Ask::get(&path).host(&host).send(to).map_err(|error| format!("{to}{path}: {error}"))
+        })
+    }
+
+    /// Starts a program inside.
+    #[track_caller]
+    pub fn start(&self, name: &str, folder: &std::path::Path, mut command: Command) -> Process {
+        let (name, folder) = (name.to_owned(), folder.to_owned());
+        self.run(move || Process::start(&name, &folder, &mut command))
     }
 
     /// Starts a service over UDP that answers each datagram with its name and the caller's address.
@@ -248,6 +283,25 @@ pub fn call(to: SocketAddr, first: Option<&str>) -> Result<String, String> {
         Ok::<_, io::Error>(text.trim_end().to_owned())
     };
     work().map_err(|error| format!("{to}: {error}"))
+}
+
+fn answer(name: &str, mut stream: TcpStream) -> io::Result<()> {
+    let peer = stream.peer_addr()?.ip().to_canonical();
+    let mut reader = io::BufReader::new(stream.try_clone()?);
+    loop {
+        let (mut lines, mut line) = (Vec::new(), String::new());
+        while reader.read_line(&mut line)? > 0 && !line.trim().is_empty() {
+            lines.push(std::mem::take(&mut line));
+        }
+        let Some(path) = lines.first().and_then(|first| first.split(' ').nth(1)) else { return Ok(()) };
+        let word = |prefix: &str| path.strip_prefix(prefix).and_then(|rest| rest.parse::<u64>().ok());
+        if let Some(pause) = word("/slow/") {
+            thread::sleep(Duration::from_millis(pause));
+        }
+        let status = word("/status/").unwrap_or(200);
+        let body = format!("{name} {peer}");
+        write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+    }
 }
 
 fn ask(from: u16, to: SocketAddr) -> io::Result<String> {

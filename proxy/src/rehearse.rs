@@ -148,6 +148,7 @@ fn request(
         local: call.destination,
         direction: listener.direction,
         listener: listener.name.clone(),
+        borrowed: None,
         tls: None,
         server_name: call.server_name.clone(),
         tcp_peer: parking_lot::Mutex::new(None),

@@ -8,3 +8,4 @@
 
 mod dns;
 mod rules;
+mod sidecar;

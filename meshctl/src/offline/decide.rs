@@ -85,6 +85,7 @@ fn connection(listener: &Listener, seen: &Seen) -> Conn {
         local: seen.destination,
         direction: listener.direction,
         listener: listener.name.clone(),
+        borrowed: None,
         tls: None,
         server_name: seen.server_name.clone(),
         tcp_peer: parking_lot::Mutex::new(None),

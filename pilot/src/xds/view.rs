@@ -74,6 +74,8 @@ pub struct View {
     /// Answers DNS for its workload.
     pub dns: bool,
     pub http10: bool,
+    /// Inbound connections reach it by transparent sockets (`INTERCEPTION_MODE` TPROXY).
+    pub transparent: bool,
     /// Its workload has an IPv6 address too.
     pub ipv6: bool,
     /// Where applications find the HTTP proxy port, if there is one.
@@ -106,7 +108,7 @@ pub struct Serving {
 impl View {
     /// Whether source addresses must be said for both families.
     pub fn both_families(&self) -> bool {
-        self.ipv6 && !self.features.own()
+        self.ipv6
     }
 
     /// The class of this proxy.
@@ -143,6 +145,7 @@ impl View {
             session,
             dns: node.metadata.dns_capture && role == Role::Sidecar,
             http10: node.metadata.http10,
+            transparent: role == Role::Sidecar && node.metadata.interception_mode == "TPROXY",
             ipv6: me.addresses.iter().any(IpAddr::is_ipv6),
             http_proxy: if role == Role::Sidecar { http_proxy(snapshot, node) } else { None },
             near: me.near().only(&snapshot.asked),

@@ -117,6 +117,7 @@ fn conn(listener: &Listener) -> Conn {
         local: listener.addresses.first().copied().unwrap_or(nowhere),
         direction: listener.direction,
         listener: listener.name.clone(),
+        borrowed: None,
         tls: None,
         server_name: None,
         tcp_peer: parking_lot::Mutex::new(None),

@@ -17,14 +17,14 @@ use crate::xds::{Boot, Connector, Plan, Security, Target};
 pub(super) fn mark(settings: &Settings) -> Option<u32> {
     const MARK: u32 = 1337;
     let Source::Agent(agent) = &settings.source else { return None };
-    if !agent.intercepts {
+    if !agent.marks {
         return None;
     }
     let probe = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
     match probe.set_mark(MARK) {
         Ok(()) => Some(MARK),
         Err(error) => {
-            tracing::info!(%error, "sockets cannot be marked; interception must exempt this user");
+            tracing::info!(%error, "sockets are not marked: interception knows our traffic by its user");
             None
         }
     }
@@ -59,7 +59,8 @@ pub(super) fn plan(
                 follow.insert(Kind::NameTable);
             }
             let plain = agent.discovery.ends_with(":15010");
-            let tls = Security::Tls { roots: agent.files.root_cert.clone() };
+            let tls =
+                Security::Tls { roots: agent.files.root_cert.clone(), name: agent.control_plane.clone() };
             (Target::of(&agent.discovery), if plain { Security::Plain } else { tls }, true)
         }
         Source::Bootstrap(_) => {
@@ -90,7 +91,7 @@ pub(super) fn keeper(settings: &Settings, secrets: &Secrets, dialer: TcpDialer) 
         security: if address.ends_with(":15010") {
             Security::Plain
         } else {
-            Security::Tls { roots: agent.files.root_cert.clone() }
+            Security::Tls { roots: agent.files.root_cert.clone(), name: agent.control_plane.clone() }
         },
         secrets: secrets.clone(),
         dialer,

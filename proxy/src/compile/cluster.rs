@@ -3,6 +3,7 @@
 //! In: a Cluster message. Out: a [`ClusterPart`]: settings, limits, inline endpoints, and the key that says whether
 //! its connections may be kept. Called by `lower`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use super::read::{At, Lower, done, duration_or, harmless, number, refuse, text, 
 use super::tls;
 use crate::cluster::OutlierSettings;
 use crate::config::{
-    ClusterSettings, Discovery, DnsFamily, Keepalive, ServiceIdentity, TlsMatch, UpstreamHttp, UpstreamTls,
+    BindSource, ClusterSettings, Discovery, DnsFamily, Keepalive, ServiceIdentity, TlsMatch, UpstreamHttp,
+    UpstreamTls,
 };
 
 const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -72,7 +74,13 @@ pub(super) fn cluster(mut one: cluster::Cluster, version: &str) -> Lower<Cluster
         max_connection_duration: http.max_duration,
         max_requests_per_connection: http.max_requests,
         preserve_header_case: http.preserve_case,
-        bind: one.upstream_bind_config.take().map(bind).transpose().at("upstream_bind_config")?.flatten(),
+        bind: one
+            .upstream_bind_config
+            .take()
+            .map(bind)
+            .transpose()
+            .at("upstream_bind_config")?
+            .unwrap_or_default(),
         keepalive: keepalive(one.upstream_connection_options.take()).at("upstream_connection_options")?,
         tcp_peer_exchange: upstream_filters(std::mem::take(&mut one.filters))?,
         service: one.metadata.take().and_then(|metadata| service(&metadata)).map(Arc::new),
@@ -288,21 +296,33 @@ fn auto_sni(settings: &mut ClusterSettings, match_sni: bool) {
     }
 }
 
-fn bind(mut config: core::BindConfig) -> Lower<Option<std::net::IpAddr>> {
+fn bind(mut config: core::BindConfig) -> Lower<BindSource> {
     harmless!(config; freebind);
-    let mut address = None;
-    if let Some(mut source) = config.source_address.take() {
-        let (host, port) = super::read::host_port(&mut source).at("source_address")?;
-        if port != 0 {
-            return refuse("source_address.port_value", "only port 0 is supported");
+    let mut bind = BindSource::default();
+    if let Some(source) = config.source_address.take() {
+        bind_one(source, &mut bind).at("source_address")?;
+    }
+    for (index, mut extra) in std::mem::take(&mut config.extra_source_addresses).into_iter().enumerate() {
+        if let Some(source) = extra.address.take() {
+            bind_one(source, &mut bind).at("address").item("extra_source_addresses", index)?;
         }
-        let ip = host
-            .parse()
-            .or_else(|_| refuse("source_address.address", format!("{host:?} is no IP address")))?;
-        address = Some(ip);
+        done(&extra).item("extra_source_addresses", index)?;
     }
     done(&config)?;
-    Ok(address)
+    Ok(bind)
+}
+
+/// The first of each family counts.
+fn bind_one(mut source: core::SocketAddress, bind: &mut BindSource) -> Lower<()> {
+    let (host, port) = super::read::host_port(&mut source)?;
+    if port != 0 {
+        return refuse("port_value", "only port 0 is supported");
+    }
+    match host.parse().or_else(|_| refuse("address", format!("{host:?} is no IP address")))? {
+        IpAddr::V4(address) => _ = bind.v4.get_or_insert(address),
+        IpAddr::V6(address) => _ = bind.v6.get_or_insert(address),
+    }
+    Ok(())
 }
 
 fn keepalive(options: Option<cluster::UpstreamConnectionOptions>) -> Lower<Option<Keepalive>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use wire::pb::envoy::config::core::v3 as core;
 use wire::pb::envoy::config::listener::v3 as listener;
 use wire::pb::envoy::extensions::filters::listener::{
-    http_inspector::v3 as http_inspector, original_dst::v3 as original_dst,
+    http_inspector::v3 as http_inspector, original_dst::v3 as original_dst, original_src::v3 as original_src,
     proxy_protocol::v3 as proxy_protocol, tls_inspector::v3 as tls_inspector,
 };
 
@@ -28,10 +28,6 @@ pub(super) fn listener(mut one: listener::Listener, version: &str, slots: &mut S
     harmless!(one; stat_prefix, stats_matcher, metadata, per_connection_buffer_limit_bytes, connection_balance_config);
     harmless!(one; reuse_port, enable_reuse_port, tcp_backlog_size, max_connections_to_accept_per_socket_event);
     harmless!(one; ignore_global_conn_limit, bypass_overload_manager, freebind);
-    if flag(one.transparent, false) {
-        return refuse("transparent", "transparent sockets are not supported");
-    }
-    harmless!(one; transparent);
     let direction = match one.traffic_direction() {
         core::TrafficDirection::Unspecified => Direction::Unspecified,
         core::TrafficDirection::Inbound => Direction::Inbound,
@@ -56,6 +52,7 @@ pub(super) fn listener(mut one: listener::Listener, version: &str, slots: &mut S
         name: text(std::mem::take(&mut one.name)),
         addresses,
         bind,
+        transparent: flag(one.transparent.take(), false),
         hand_over: flag(one.use_original_dst.take(), false),
         direction,
         inspect,
@@ -118,6 +115,13 @@ fn listener_filter(mut filter: listener::ListenerFilter, inspect: &mut Inspect) 
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst" if off.is_empty() => {
             done(&unpack::<original_dst::OriginalDst>(&any)?).at("typed_config")?;
             inspect.original_dst = true;
+        }
+        "envoy.extensions.filters.listener.original_src.v3.OriginalSrc" if off.is_empty() => {
+            let mut config: original_src::OriginalSrc = unpack(&any)?;
+            // Envoy does not implement it either.
+            harmless!(config; bind_port);
+            inspect.original_src = Some(std::mem::take(&mut config.mark));
+            done(&config).at("typed_config")?;
         }
         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector" => {
             let mut config: tls_inspector::TlsInspector = unpack(&any)?;

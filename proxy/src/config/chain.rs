@@ -3,7 +3,7 @@
 //! Made by `compile`, read by `listen` (match), `tls`, `http` and `tcp`. Plain data; a connection holds the `Arc` of
 //! its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,5 +223,27 @@ pub enum TagValue {
 /// Client side TLS of an upstream or of a match in it: shared so that pools compare by pointer.
 pub type UpstreamTls = Option<Arc<ClientTls>>;
 
-/// Address an inbound cluster binds before it connects (`upstream_bind_config`).
-pub type BindSource = Option<IpAddr>;
+/// Addresses an inbound cluster binds before it connects (`upstream_bind_config`), by the family of the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindSource {
+    pub v4: Option<Ipv4Addr>,
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl BindSource {
+    /// The one for a destination; none: the kernel's choice.
+    pub fn toward(self, destination: IpAddr) -> Option<IpAddr> {
+        match destination {
+            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// The client's address, borrowed for connections upstream (`envoy.filters.listener.original_src`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Borrowed {
+    pub address: IpAddr,
+    /// `SO_MARK`, by which the answers find back; 0: none.
+    pub mark: u32,
+}

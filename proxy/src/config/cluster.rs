@@ -175,7 +175,7 @@ impl Default for ClusterSettings {
             idle_timeout: Duration::from_secs(3600),
             max_connection_duration: Duration::ZERO,
             max_requests_per_connection: 0,
-            bind: None,
+            bind: BindSource::default(),
             keepalive: None,
             tcp_peer_exchange: false,
             service: None,

@@ -26,6 +26,8 @@ pub struct Listener {
     pub addresses: Vec<SocketAddr>,
     /// False: no socket of its own, reached through `use_original_dst` of another (`bind_to_port`).
     pub bind: bool,
+    /// Its socket takes connections to other addresses than its own (`transparent`, TPROXY); needs `CAP_NET_ADMIN`.
+    pub transparent: bool,
     /// Hand a connection to the listener of its original destination (`use_original_dst`).
     pub hand_over: bool,
     pub direction: Direction,
@@ -49,6 +51,8 @@ pub struct Listener {
 pub struct Inspect {
     /// `envoy.filters.listener.original_dst`
     pub original_dst: bool,
+    /// `envoy.filters.listener.original_src`, with the mark of connections upstream
+    pub original_src: Option<u32>,
     /// `envoy.filters.listener.tls_inspector`
     pub tls: bool,
     /// `envoy.filters.listener.http_inspector`

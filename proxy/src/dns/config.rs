@@ -29,7 +29,7 @@ pub struct Settings {
 impl Settings {
     /// From what the agent was told and the pod's resolv.conf.
     pub fn of(agent: &Agent, listen: SocketAddr, mark: Option<u32>) -> Self {
-        let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let text = std::fs::read_to_string(&agent.files.resolv_conf).unwrap_or_default();
         let (resolvers, search) = resolv_conf(&text);
         Settings {
             listen,

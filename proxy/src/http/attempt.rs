@@ -240,7 +240,7 @@ pub(crate) fn want<'a>(
         };
     }
     let sni = tls.filter(|tls| tls.auto_sni).map(|_| host_without_port(&exchange.authority));
-    Want { cluster, endpoint, lane, alpn, sni }
+    Want { cluster, endpoint, lane, alpn, sni, borrowed: session.conn.borrowed }
 }
 
 /// `auto_host_rewrite`: the endpoint's own name becomes the host.

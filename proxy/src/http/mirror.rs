@@ -92,7 +92,7 @@ async fn run(worker: Rc<Worker>, cluster: Arc<Cluster>, request: Request) {
     let lane = if cluster.settings.http == UpstreamHttp::Http2 { Lane::Http2 } else { Lane::Auto };
     let tls = transport(&cluster, &endpoint);
     let alpn = tls.and_then(|_| alpn(&request.http.filters, &cluster, http::Version::HTTP_11));
-    let want = Want { cluster: &cluster, endpoint: &endpoint, lane, alpn, sni: None };
+    let want = Want { cluster: &cluster, endpoint: &endpoint, lane, alpn, sni: None, borrowed: None };
     let Ok(lease) = checkout(&worker, &want).await else { return };
     let size = request.body.iter().map(Bytes::len).sum::<usize>();
     let outgoing = Outgoing {

@@ -20,7 +20,7 @@ use super::retire::Table;
 use super::sniff::{self, Sniffed};
 use super::stats::{ListenerStats, Open, StatsTable, add};
 use super::{original_dst, proxy_protocol};
-use crate::config::{App, Chain, Listener};
+use crate::config::{App, Borrowed, Chain, Listener};
 use crate::fail::Failure;
 use crate::http::Served;
 use crate::io::{Raw, Stream, Wire};
@@ -100,6 +100,7 @@ impl Admit {
             return self.refuse(&arrival, &listener, &stats, Refused::NoChain);
         };
         let (peer, destination, started) = (arrival.peer, arrival.destination, arrival.started);
+        let borrow = listener.inspect.original_src;
         match Box::pin(self.terminate(arrival, &chain, &stats)).await {
             Ok((stream, tls, sni)) => {
                 let conn = Conn {
@@ -108,6 +109,7 @@ impl Admit {
                     local: destination,
                     direction: listener.direction,
                     listener: listener.name.clone(),
+                    borrowed: borrow.map(|mark| Borrowed { address: peer.ip(), mark }),
                     tls,
                     server_name: seen.server_name.or(sni),
                     tcp_peer: parking_lot::Mutex::new(None),
@@ -287,6 +289,7 @@ impl Arrival {
             local: self.destination,
             direction: listener.direction,
             listener: listener.name.clone(),
+            borrowed: None,
             tls: None,
             server_name: self.seen.as_ref().and_then(|seen| seen.server_name.clone()),
             tcp_peer: parking_lot::Mutex::new(None),

@@ -29,8 +29,9 @@ pub struct Bound {
     pub error: Option<String>,
 }
 
-/// A configured address; with the listener's name where the port is 0, since each of those is a port of its own.
-type Place = (SocketAddr, Option<Arc<str>>);
+/// A configured address, and whether its socket is transparent; with the listener's name where the port is 0, since
+/// each of those is a port of its own.
+type Place = (SocketAddr, bool, Option<Arc<str>>);
 
 struct Open {
     name: Arc<Mutex<Arc<str>>>,
@@ -57,7 +58,7 @@ struct Shared {
 impl Listeners {
     /// What is open, and what could not be opened, by configured address.
     pub fn list(&self) -> Vec<(SocketAddr, Bound)> {
-        self.shared.table.lock().iter().map(|((address, _), bound)| (*address, bound.clone())).collect()
+        self.shared.table.lock().iter().map(|((address, ..), bound)| (*address, bound.clone())).collect()
     }
 
     /// Stops accepting for good.
@@ -117,13 +118,13 @@ impl Listeners {
         });
         let mut table = BTreeMap::new();
         for (place, listener) in wanted {
-            let address = place.0;
+            let (address, transparent) = (place.0, place.1);
             let bound = match open.get(&place) {
                 Some(known) => {
                     known.name.lock().clone_from(&listener);
                     Bound { listener, local: Some(known.local), error: None }
                 }
-                None => match start(address, listener.clone(), places) {
+                None => match start(address, transparent, listener.clone(), places) {
                     Ok(fresh) => {
                         let local = Some(fresh.local);
                         open.insert(place.clone(), fresh);
@@ -154,15 +155,21 @@ fn wanted(config: &Config) -> BTreeMap<Place, Arc<str>> {
     let mut wanted = BTreeMap::new();
     for listener in listeners {
         for address in &listener.addresses {
-            let place = (*address, (address.port() == 0).then(|| listener.name.clone()));
+            let own = (address.port() == 0).then(|| listener.name.clone());
+            let place = (*address, listener.transparent, own);
             wanted.entry(place).or_insert_with(|| listener.name.clone());
         }
     }
     wanted
 }
 
-fn start(address: SocketAddr, listener: Arc<str>, places: &Arc<Places>) -> std::io::Result<Open> {
-    let socket = socket::listen(address)?;
+fn start(
+    address: SocketAddr,
+    transparent: bool,
+    listener: Arc<str>,
+    places: &Arc<Places>,
+) -> std::io::Result<Open> {
+    let socket = socket::listen(address, transparent)?;
     let local = socket.local_addr()?.as_socket().unwrap_or(address);
     tracing::info!(address = %local, %listener, "listening");
     let name = Arc::new(Mutex::new(listener));

@@ -144,6 +144,7 @@ mod tests {
             name: "l".into(),
             addresses: Vec::new(),
             bind: true,
+            transparent: false,
             hand_over: false,
             direction: Direction::Inbound,
             inspect: Inspect::default(),

@@ -39,12 +39,22 @@ pub fn placed(address: SocketAddr) -> io::Result<SocketAddr> {
     }
 }
 
-/// Binds and listens.
-pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
+/// Binds and listens; `transparent`: also for connections to other addresses that are sent here.
+pub(super) fn listen(address: SocketAddr, transparent: bool) -> io::Result<Socket> {
     let address = placed(address)?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    if transparent {
+        let set =
+            if address.is_ipv6() { Socket::set_ip_transparent_v6 } else { Socket::set_ip_transparent_v4 };
+        set(&socket, true).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("a transparent socket needs the capability NET_ADMIN: {error}"),
+            )
+        })?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -55,5 +65,5 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
 
 /// The same as a tokio listener, for the program's own ports.
 pub fn tokio_listener(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(listen(address)?.into())
+    tokio::net::TcpListener::from_std(listen(address, false)?.into())
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::shard::Exported;
-use crate::config::{Config, EndpointAddress};
+use crate::config::{BindSource, Config, EndpointAddress};
 use crate::tls::{Overrides, Secrets};
 use crate::upstream::{DialPlan, Dialer, TcpDialer};
 
@@ -80,7 +80,12 @@ async fn post(
         Some(matched) => matched.tls.clone(),
         None => cluster.settings.tls.clone(),
     };
-    let plan = DialPlan { address: endpoint.address.clone(), bind: None, keepalive: None };
+    let plan = DialPlan {
+        address: endpoint.address.clone(),
+        bind: BindSource::default(),
+        borrowed: None,
+        keepalive: None,
+    };
     let wire = dialer.dial(&plan).await.map_err(|e| e.to_string())?;
     let authority = match (&**host, &endpoint.address) {
         ("", EndpointAddress::Ip(address)) => address.to_string(),

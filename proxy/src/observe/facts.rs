@@ -18,6 +18,8 @@ pub struct Conn {
     pub direction: Direction,
     /// Port of the listener, for virtual host lookups by `host:port`.
     pub listener: Arc<str>,
+    /// The client's address, where connections upstream take it over.
+    pub borrowed: Option<crate::config::Borrowed>,
     pub tls: Option<TlsFacts>,
     /// From TLS or the TLS inspector.
     pub server_name: Option<Arc<str>>,

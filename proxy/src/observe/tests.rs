@@ -30,6 +30,7 @@ pub(super) fn facts() -> Facts {
         local: address("10.0.0.1:9080"),
         direction: Direction::Inbound,
         listener: "virtualInbound".into(),
+        borrowed: None,
         tls: None,
         server_name: Some("outbound_.9080_._.reviews".into()),
         tcp_peer: parking_lot::Mutex::new(None),

@@ -178,7 +178,13 @@ async fn wait(worker: &Worker, want: &Want<'_>, slot: Rc<Slot>) -> Result<Lease,
         };
         slot.dialing.set(slot.dialing.get() + 1);
         let guard = DialGuard(&slot);
-        let to = Opening { cluster: want.cluster, endpoint: want.endpoint, alpn: want.alpn, sni: want.sni };
+        let to = Opening {
+            cluster: want.cluster,
+            endpoint: want.endpoint,
+            alpn: want.alpn,
+            sni: want.sni,
+            borrowed: want.borrowed,
+        };
         let Open { mut stream, opened } = open(worker, to, slot.home.clone(), permit).await?;
         let agreed = opened.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
         if !speaks_h2(want.lane, agreed) {

@@ -1,11 +1,11 @@
 //! What makes two upstream connections interchangeable.
 //!
-//! In: what a request wants of a connection. Out: a key: cluster, endpoint, protocol, ALPN, SNI. Two wants with one
+//! In: what a request wants of a connection. Out: a key: cluster, endpoint, protocol, ALPN, SNI, borrowed address. Two wants with one
 //! key may share connections.
 
 use std::sync::Arc;
 
-use crate::config::{Cluster, Endpoint, EndpointAddress};
+use crate::config::{Borrowed, Cluster, Endpoint, EndpointAddress};
 use crate::upstream::transport;
 
 /// The protocol that is wanted.
@@ -29,6 +29,8 @@ pub struct Want<'a> {
     pub alpn: Option<&'a [Arc<str>]>,
     /// Instead of the cluster's SNI.
     pub sni: Option<&'a str>,
+    /// Instead of the cluster's source address.
+    pub borrowed: Option<Borrowed>,
 }
 
 /// Connections with equal keys may serve each other's requests. Settings compare by address: what did not change
@@ -41,6 +43,7 @@ pub(super) struct Key {
     alpn: usize,
     lane: Lane,
     sni: Option<Box<str>>,
+    borrowed: Option<Borrowed>,
 }
 
 impl Key {
@@ -53,6 +56,7 @@ impl Key {
             alpn: tls.and(want.alpn).map_or(0, |list| list.as_ptr().addr()),
             lane: want.lane,
             sni: tls.and(want.sni).map(Into::into),
+            borrowed: want.borrowed,
         }
     }
 }

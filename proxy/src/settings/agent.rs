@@ -22,6 +22,8 @@ pub struct Files {
     pub root_cert: PathBuf,
     pub labels: PathBuf,
     pub annotations: PathBuf,
+    /// Resolvers and search domains of the pod.
+    pub resolv_conf: PathBuf,
     /// Directory with cert-chain.pem, key.pem, root-cert.pem, used instead of the CA where it exists.
     pub mounted_certs: PathBuf,
     /// Socket of the SDS server (`--agent-only`).
@@ -36,6 +38,7 @@ impl Files {
             root_cert: root.join("var/run/secrets/istio/root-cert.pem"),
             labels: root.join("etc/istio/pod/labels"),
             annotations: root.join("etc/istio/pod/annotations"),
+            resolv_conf: root.join("etc/resolv.conf"),
             mounted_certs: root.join("var/run/secrets/workload-spiffe-credentials"),
             sds_socket: root.join("var/run/secrets/workload-spiffe-uds/socket"),
         }
@@ -50,6 +53,8 @@ pub struct Agent {
     pub discovery: String,
     /// `CA_ADDR`, else the discovery address; `None`: no identity (plain control plane on 15010).
     pub ca: Option<String>,
+    /// `ISTIOD_SAN`: the name in the control plane's certificate, instead of the one that is dialled.
+    pub control_plane: Option<String>,
     pub files: Files,
     pub trust_domain: String,
     /// `SECRET_TTL`, default 24 h.
@@ -62,8 +67,8 @@ pub struct Agent {
     pub prometheus: Option<Value>,
     /// `ISTIO_KUBE_APP_PROBERS`: path -> probe, as JSON.
     pub probes: Map<String, Value>,
-    /// Interception redirects our own traffic unless it carries a mark.
-    pub intercepts: bool,
+    /// Interception redirects our own traffic unless it carries a mark, or is our user's (`REDIRECT`).
+    pub marks: bool,
     /// `DNS_FORWARD_TIMEOUT`, default 5 s.
     pub dns_timeout: Duration,
     /// `terminationDrainDuration`, default 5 s.
@@ -93,6 +98,7 @@ impl Agent {
         Agent {
             discovery,
             ca,
+            control_plane: env.text("ISTIOD_SAN"),
             trust_domain: env.get("TRUST_DOMAIN", "cluster.local".to_owned()),
             certificate_ttl: env.duration("SECRET_TTL", Duration::from_secs(24 * 3600)),
             renew_ratio: env.get("SECRET_GRACE_PERIOD_RATIO", 0.5),
@@ -100,7 +106,8 @@ impl Agent {
             ports: ports(env, &config, node.metadata.dns_capture),
             prometheus,
             probes: probes.and_then(|v| v.as_object().cloned()).unwrap_or_default(),
-            intercepts: matches!(node.metadata.interception_mode.as_str(), "REDIRECT" | "TPROXY"),
+            // In mode TPROXY marks mean something else: packets that stay on this host.
+            marks: node.metadata.interception_mode == "REDIRECT",
             dns_timeout: env.duration("DNS_FORWARD_TIMEOUT", Duration::from_secs(5)),
             drain: duration("terminationDrainDuration", 5),
             exit_on_zero,
@@ -312,7 +319,7 @@ mod tests {
         assert!(agent.node.has_extension("mesh.h2"));
         assert_eq!((agent.discovery.as_str(), agent.ca.as_deref()), ("pilot:15012", Some("ca:15012")));
         assert_eq!(agent.drain, Duration::from_secs(7));
-        assert!(agent.intercepts);
+        assert!(agent.marks);
         assert_eq!(agent.ports.dns, ["127.0.0.1:15053".parse().unwrap(), "[::1]:15053".parse().unwrap()]);
         assert_eq!((agent.ports.status, agent.ports.ready, agent.ports.prometheus), (15020, 15021, 15090));
     }

@@ -90,7 +90,7 @@ async fn run(
     let permit = cluster.limits.acquire_connection(home.held());
     let permit = permit.ok_or(Failure::Overflow)?;
     let sni = if tcp.sni_cluster { conn.server_name.as_deref() } else { None };
-    let to = Opening { cluster: &cluster, endpoint: &endpoint, alpn: None, sni };
+    let to = Opening { cluster: &cluster, endpoint: &endpoint, alpn: None, sni, borrowed: conn.borrowed };
     let Open { stream: mut upstream, opened } = open(worker, to, home, permit).await?;
     facts.upstream = opened.peer;
     facts.upstream_local = opened.local;

@@ -10,15 +10,17 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
-use crate::config::{EndpointAddress, Keepalive};
+use crate::config::{BindSource, Borrowed, EndpointAddress, Keepalive};
 use crate::io::Raw;
 
 /// What is dialled and how.
 #[derive(Debug, Clone)]
 pub struct DialPlan {
     pub address: EndpointAddress,
-    /// Source address (`upstream_bind_config`), 127.0.0.6 for the inbound side.
-    pub bind: Option<IpAddr>,
+    /// Source address (`upstream_bind_config`), 127.0.0.6 and ::6 for the inbound side.
+    pub bind: BindSource,
+    /// The client's address, instead.
+    pub borrowed: Option<Borrowed>,
     pub keepalive: Option<Keepalive>,
 }
 
@@ -56,11 +58,16 @@ impl TcpDialer {
     ) -> io::Result<impl Future<Output = io::Result<tokio::net::TcpStream>> + use<>> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        if let Some(mark) = self.mark {
-            socket.set_mark(mark)?;
-        }
-        if let Some(bind) = bind_for(plan.bind, address) {
-            socket.bind(&SocketAddr::new(bind, 0).into())?;
+        match plan.borrowed.filter(|borrowed| borrowed.address.is_ipv4() == address.is_ipv4()) {
+            Some(borrowed) => borrow(&socket, borrowed)?,
+            None => {
+                if let Some(mark) = self.mark {
+                    socket.set_mark(mark)?;
+                }
+                if let Some(bind) = plan.bind.toward(address.ip()) {
+                    socket.bind(&SocketAddr::new(bind, 0).into())?;
+                }
+            }
         }
         if let Some(keepalive) = &plan.keepalive {
             socket.set_tcp_keepalive(&tcp_keepalive(keepalive))?;
@@ -71,9 +78,16 @@ impl TcpDialer {
     }
 }
 
-/// The source address, in the family of the destination.
-fn bind_for(bind: Option<IpAddr>, address: SocketAddr) -> Option<IpAddr> {
-    bind.filter(|bind| bind.is_ipv4() == address.is_ipv4())
+/// Lets a socket call in another's name. Needs `CAP_NET_ADMIN`, which a proxy in transparent mode has.
+fn borrow(socket: &Socket, borrowed: Borrowed) -> io::Result<()> {
+    match borrowed.address {
+        IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+    }
+    if borrowed.mark != 0 {
+        socket.set_mark(borrowed.mark)?;
+    }
+    socket.bind(&SocketAddr::new(borrowed.address, 0).into())
 }
 
 fn tcp_keepalive(settings: &Keepalive) -> TcpKeepalive {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::DialPlan;
 use crate::cluster::{Outcome, Permit};
-use crate::config::{Cluster, Endpoint, EndpointAddress};
+use crate::config::{Borrowed, Cluster, Endpoint, EndpointAddress};
 use crate::fail::Failure;
 use crate::io::{Stream, Wire};
 use crate::observe::TlsFacts;
@@ -30,6 +30,8 @@ pub struct Opening<'a> {
     pub alpn: Option<&'a [Arc<str>]>,
     /// Instead of the cluster's SNI.
     pub sni: Option<&'a str>,
+    /// Instead of the cluster's source address.
+    pub borrowed: Option<Borrowed>,
 }
 
 /// A stream that is ready for the protocol above.
@@ -159,7 +161,8 @@ type Dialed = (Stream, Option<SocketAddr>, Option<Arc<TlsFacts>>);
 async fn dial(worker: &Worker, to: Opening<'_>) -> Result<Dialed, NotOpen> {
     let settings = &to.cluster.settings;
     let address = to.endpoint.address.clone();
-    let plan = DialPlan { address, bind: settings.bind, keepalive: settings.keepalive };
+    let (bind, keepalive) = (settings.bind, settings.keepalive);
+    let plan = DialPlan { address, bind, borrowed: to.borrowed, keepalive };
     let raw = worker.dialer.dial(&plan).await.map_err(|error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();

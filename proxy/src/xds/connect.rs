@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wire::transport::Channel;
 
-use crate::config::{Cluster, EndpointAddress};
+use crate::config::{BindSource, Cluster, EndpointAddress};
 use crate::io::Raw;
 use crate::tls::{self, Secret, SecretSource, Secrets};
 use crate::upstream::{DialPlan, Dialer, TcpDialer};
@@ -36,6 +36,8 @@ pub enum Security {
     /// TLS, the server's certificate checked against this PEM file (or our own roots once known).
     Tls {
         roots: PathBuf,
+        /// The name in its certificate, where that is not the one that is dialled (`ISTIOD_SAN`).
+        name: Option<String>,
     },
     /// As the cluster says.
     Cluster,
@@ -92,9 +94,10 @@ impl Connector {
         let wire = self.dial().await?;
         match &self.security {
             Security::Plain => self.handshake(wire, false).await,
-            Security::Tls { roots } => {
+            Security::Tls { roots, name } => {
                 let config = self.client_config(roots, credential)?;
                 let host = self.name().rsplit_once(':').map_or(self.name(), |(host, _)| host);
+                let host = name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
                 let name =
                     ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is no host name"))?;
                 let stream = tokio_rustls::TlsConnector::from(config).connect(name, wire).await;
@@ -117,7 +120,7 @@ impl Connector {
 
     async fn dial(&self) -> Result<Raw, String> {
         let dial = async |address: EndpointAddress| {
-            let plan = DialPlan { address, bind: None, keepalive: None };
+            let plan = DialPlan { address, bind: BindSource::default(), borrowed: None, keepalive: None };
             self.dialer.dial(&plan).await.map_err(|e| e.to_string())
         };
         let name = match &self.address {

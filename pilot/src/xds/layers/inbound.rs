@@ -18,6 +18,7 @@ pub(crate) fn layer(sight: &Sight<'_>) -> Layer {
     let listener = Inbound {
         ports: sight.view.served.iter().map(port).collect(),
         mode: sight.view.mode,
+        transparent: sight.view.transparent,
         inspect_timeout: mesh.inspect_timeout,
         common: sight.common(Direction::Inbound),
     };

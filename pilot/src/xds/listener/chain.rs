@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::config::listener::v3::{
 };
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use envoy_types::pb::envoy::extensions::filters::listener::original_src::v3::OriginalSrc;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::google::protobuf::Any;
@@ -118,6 +119,12 @@ pub(super) fn unbound(listener: &mut Listener) {
 
 pub(super) fn original_dst() -> ListenerFilter {
     filter("envoy.filters.listener.original_dst", any(&OriginalDst {}))
+}
+
+/// Connections to the workload take over the address of their client. The mark is the one by which the pod's rules let
+/// the answers find back.
+pub(super) fn original_src() -> ListenerFilter {
+    filter("envoy.filters.listener.original_src", any(&OriginalSrc { mark: 1337, ..Default::default() }))
 }
 
 pub(super) fn tls_inspector() -> ListenerFilter {

@@ -18,6 +18,7 @@ use crate::model::identity::Mode;
 use crate::model::service::Protocol;
 use crate::xds::filters::{self, Common, Routes, TcpTarget};
 use crate::xds::names::{self, ClusterName, RouteName};
+use crate::xds::proto::boolean;
 use crate::xds::route::config;
 use crate::xds::tls;
 
@@ -41,6 +42,8 @@ pub struct Inbound {
     pub ports: Vec<InboundPort>,
     /// Mode of all other ports.
     pub mode: Mode,
+    /// Its socket is transparent, and the workload sees its clients' addresses.
+    pub transparent: bool,
     pub inspect_timeout: Duration,
     pub common: Common,
 }
@@ -91,6 +94,10 @@ pub fn build(input: &Inbound) -> Listener {
         skipping(chain::tls_inspector(), &quiet),
         skipping(chain::http_inspector(), &quiet),
     ];
+    if input.transparent {
+        listener.transparent = Some(boolean(true));
+        listener.listener_filters.insert(1, chain::original_src());
+    }
     chain::inspect(&mut listener, input.inspect_timeout);
     let blackhole = ClusterName::BlackHole;
     listener.filter_chains.push(chain::chain(
