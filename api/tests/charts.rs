@@ -80,7 +80,7 @@ fn short(output: &str) -> String {
             all.push_str(document);
         }
     }
-    for name in ["parts", "sidecar", "gateway"] {
+    for name in ["parts", "sidecar", "gateway", "grpc-simple"] {
         let path = format!("files/injection-{name}.yaml");
         let text = std::fs::read_to_string(charts().join("istiod").join(&path)).unwrap();
         // At the depth at which the ConfigMap holds them.

@@ -1,6 +1,6 @@
 //! What pods become, case by case, with the injector's settings as the chart makes them.
 //!
-//! `inject/CASE.yaml` is a pod, perhaps with its namespace, and after `# Output` the injected pod or why there is none.
+//! `inject/CASE.yaml` is a pod, perhaps with its namespace and an IstioOperator, and after `# Output` the injected pod or why there is none.
 //! Comments before it choose: `# set: PATH=VALUE` (of the installation), `# revision: NAME`, `# path: /inject/...`, `# native`
 //! (the nodes can do native sidecars), `# show: POINTER` (only this part of the result, as often as needed). With `BLESS=1`
 //! outputs are written anew. For every case: the patch of the webhook gives the same pod, and so does a second injection.
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use api::Findings;
 use api::mesh::{MeshConfig, mesh_config};
 use meshctl::install::{Installation, Request};
+use meshctl::local::input::Text;
 use pilot::webhook::inject::{Facts, Injector, inject, required};
 use pilot::webhook::variables;
 use serde_json::{Value, json};
@@ -46,12 +47,25 @@ impl Case {
         self.input.lines().filter_map(|line| line.strip_prefix(&start)).map(str::trim).collect()
     }
 
+    /// Documents that say more about the installation than a line can.
+    fn operators(&self) -> Vec<Text> {
+        let documents = self.input.split("---\n").filter(|text| text.contains("\nkind: IstioOperator\n"));
+        documents
+            .map(|text| Text {
+                name: "operator.yaml".to_owned(),
+                path: PathBuf::new(),
+                text: text.to_owned(),
+            })
+            .collect()
+    }
+
     /// The ConfigMaps of the installation.
     fn settings(&self) -> (Injector, MeshConfig) {
         let mut set = vec!["profile=minimal".to_owned()];
         set.extend(self.words("set").into_iter().map(str::to_owned));
         let revision = self.words("revision").first().map(|name| (*name).to_owned());
-        let request = Request { set, revision, ..Request::default() };
+        let files = self.operators();
+        let request = Request { files, set, revision, ..Request::default() };
         let installation = Installation::of(&request).unwrap();
         let objects: Vec<&Value> = installation.parts.iter().flat_map(|part| &part.objects).collect();
         let data = |key: &str| {
@@ -125,7 +139,7 @@ impl Case {
 fn pods_become() {
     let bless = std::env::var_os("BLESS").is_some();
     let cases = Case::all();
-    assert!(cases.len() >= 1, "only {} cases", cases.len());
+    assert!(cases.len() >= 35, "only {} cases", cases.len());
     let mut wrong = String::new();
     for case in cases {
         let made = case.run();

@@ -46,6 +46,7 @@ files![
     "gateway/values.yaml",
     "istiod/Chart.yaml",
     "istiod/files/injection-gateway.yaml",
+    "istiod/files/injection-grpc-simple.yaml",
     "istiod/files/injection-parts.yaml",
     "istiod/files/injection-sidecar.yaml",
     "istiod/files/profile-default.yaml",

@@ -34,7 +34,7 @@ fn plain(value: Value) -> Value {
 
 /// Templates of the injection are only named, as in the golden files.
 fn named_templates(text: String) -> String {
-    ["parts", "sidecar", "gateway"].iter().fold(text, |text, name| {
+    ["parts", "sidecar", "gateway", "grpc-simple"].iter().fold(text, |text, name| {
         let path = format!("files/injection-{name}.yaml");
         text.replace(super::embedded::file("istiod", &path).unwrap(), &format!("# {path}\n"))
     })

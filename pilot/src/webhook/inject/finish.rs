@@ -17,17 +17,20 @@ pub(super) const NETWORK_LABEL: &str = "topology.istio.io/network";
 
 /// Finishes a pod. `hold`: the application waits for the proxy; `status_port` as the pod's annotations say.
 pub(super) fn finish(pod: &mut Value, templates: &Value, facts: &Facts<'_>, hold: bool, status_port: u16) {
-    variables(pod, facts);
-    let merge = facts.mesh.enable_prometheus_merge.unwrap_or(true);
-    prometheus::merge(pod, merge, &status_port.to_string());
+    let network = variables(pod, facts);
+    // Both are served at the proxy's status port.
+    let served = status_port != 0 && super::pod::proxy(pod).is_some();
+    if served {
+        let merge = facts.mesh.enable_prometheus_merge.unwrap_or(true);
+        prometheus::merge(pod, merge, &status_port.to_string());
+    }
     let rewrite = annotation(pod, "sidecar.istio.io/rewriteAppHTTPProbers").and_then(truth);
     let usual = facts.injector.values.pointer("/sidecarInjectorWebhook/rewriteAppHTTPProbe");
-    let has_proxy = super::pod::proxy(pod).is_some();
-    if has_proxy && rewrite.unwrap_or(usual.and_then(Value::as_bool).unwrap_or_default()) {
+    if served && rewrite.unwrap_or(usual.and_then(Value::as_bool).unwrap_or_default()) {
         probes::rewrite(pod, status_port);
     }
-    if let Some(network) = facts.environment.get(NETWORK) {
-        map(&mut pod["metadata"], "labels").insert(NETWORK_LABEL.to_owned(), network.as_str().into());
+    if let Some(network) = network {
+        map(&mut pod["metadata"], "labels").insert(NETWORK_LABEL.to_owned(), network.into());
     }
     let status = status(templates, facts.revision).to_string();
     let annotations = annotations(pod);
@@ -38,8 +41,8 @@ pub(super) fn finish(pod: &mut Value, templates: &Value, facts: &Facts<'_>, hold
     order::order(pod, hold);
 }
 
-/// Variables that the webhook's path gives, and the network.
-fn variables(pod: &mut Value, facts: &Facts<'_>) {
+/// Variables that the webhook's path gives, and the network: of the path, the pod or its namespace.
+fn variables(pod: &mut Value, facts: &Facts<'_>) -> Option<String> {
     let mut all = facts.environment.clone();
     let network =
         label(pod, NETWORK_LABEL).or_else(|| facts.namespace_labels.get(NETWORK_LABEL).map(String::as_str));
@@ -56,6 +59,7 @@ fn variables(pod: &mut Value, facts: &Facts<'_>) {
             env.extend(all.iter().map(|(name, value)| json!({"name": name, "value": value})));
         }
     }
+    all.remove(NETWORK)
 }
 
 /// What was injected, in Istio's form: lists that are empty are null.

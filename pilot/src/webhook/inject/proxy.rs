@@ -29,17 +29,27 @@ const OBVIOUS: &[&str] = &[
 /// # Errors
 /// The annotation cannot be read, or a setting in it has no such value.
 pub(super) fn config(base: &ProxyConfig, pod: &Value) -> Result<ProxyConfig, String> {
-    let Some(text) = annotation(pod, api::mesh::PROXY_CONFIG_ANNOTATION) else { return Ok(base.clone()) };
-    let mut findings = Findings::new();
-    let config = proxy_config_with(base, text, &mut findings);
-    match findings.iter().find(|finding| finding.severity == api::Severity::Error) {
-        None => Ok(config),
-        Some(finding) => {
+    let mut config = base.clone();
+    if let Some(text) = annotation(pod, api::mesh::PROXY_CONFIG_ANNOTATION) {
+        let mut findings = Findings::new();
+        config = proxy_config_with(base, text, &mut findings);
+        if let Some(finding) = findings.iter().find(|finding| finding.severity == api::Severity::Error) {
             let field = finding.path.to_string();
             let place = if field.is_empty() { format!("line {}", finding.line) } else { field };
-            Err(format!("annotation {}: {place}: {}", api::mesh::PROXY_CONFIG_ANNOTATION, finding.message))
+            let name = api::mesh::PROXY_CONFIG_ANNOTATION;
+            return Err(format!("annotation {name}: {place}: {}", finding.message));
         }
     }
+    // They have annotations of their own, which were checked with the others.
+    if let Some(address) = annotation(pod, "sidecar.istio.io/discoveryAddress") {
+        address.clone_into(&mut config.discovery_address);
+    }
+    if let Some(port) =
+        annotation(pod, "status.sidecar.istio.io/port").and_then(|text| text.trim().parse().ok())
+    {
+        config.status_port = port;
+    }
+    Ok(config)
 }
 
 /// As JSON.

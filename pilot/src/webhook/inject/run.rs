@@ -42,7 +42,9 @@ pub fn inject(
 ) -> Result<Value, String> {
     annotations::check(pod)?;
     let config = proxy::config(&facts.mesh.default_config, pod)?;
-    let status_port = status_port(pod, config.status_port)?;
+    let port = config.status_port;
+    let status_port =
+        u16::try_from(port).map_err(|_| format!("proxy setting statusPort: {port} is no port"))?;
     let derived;
     let owner = match owner {
         Some(owner) => owner,
@@ -78,15 +80,6 @@ pub fn inject(
     finish::finish(&mut merged, &made, facts, hold, status_port);
     check(&merged)?;
     Ok(merged)
-}
-
-/// The port of health and merged metrics.
-fn status_port(pod: &Value, usual: i32) -> Result<u16, String> {
-    match annotation(pod, "status.sidecar.istio.io/port") {
-        // Checked with the other annotations.
-        Some(own) => Ok(own.trim().parse().unwrap_or_default()),
-        None => u16::try_from(usual).map_err(|_| format!("proxy setting statusPort: {usual} is no port")),
-    }
 }
 
 /// The partial pod that a template made.
