@@ -66,6 +66,7 @@ fn status(process: &Arc<Process>, agent: &Agent, dialer: TcpDialer) -> Routes {
     };
     let merged = super::merge::Merge::new(process.clone(), agent.prometheus.as_ref(), dialer);
     let probes = super::probe::Probes::new(agent.probes.clone(), dialer);
+    let hooks = probes.clone();
     Routes::new()
         .get("/healthz/ready", "readiness", ready(process))
         .get("/stats/prometheus", "metrics of proxy and application", move |request| {
@@ -89,6 +90,7 @@ fn status(process: &Arc<Process>, agent: &Agent, dialer: TcpDialer) -> Routes {
             }),
         )
         .get("/debug/ndsz", "names that are answered here", of(ndsz))
+        .any("/app-lifecycle/*", "hooks of the application", move |request| hooks.clone().answer(request))
         .any("/app-health/*", "probes of the application", move |request| probes.clone().answer(request))
 }
 
