@@ -41,6 +41,12 @@ impl Namespace {
         &self.name
     }
 
+    /// Gives it a label, `KEY=VALUE`, or takes one away, `KEY-`.
+    #[track_caller]
+    pub fn label(&self, label: &str) {
+        expect(kubectl(&["label", "namespace", &self.name, "--overwrite", label]));
+    }
+
     /// Applies files below `samples` and waits until every Deployment is available.
     #[track_caller]
     pub fn deploy(&self, samples: &[&str]) {

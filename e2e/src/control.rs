@@ -16,9 +16,6 @@ use crate::laptop::{Output, free_ports};
 use crate::process::{Folder, Process};
 use crate::programs::program;
 
-/// ConfigMap in every namespace: another name than an installed mesh's.
-pub const ROOTS: &str = "control-plane-test-roots";
-
 /// What is taken of the rendered charts: rights and settings.
 const TAKEN: [&str; 6] =
     ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap"];
@@ -28,6 +25,8 @@ pub struct Control {
     pub namespace: Namespace,
     folder: Folder,
     objects: PathBuf,
+    /// Name of the ConfigMap with its roots in every namespace: another than an installed mesh's.
+    pub roots: String,
     /// The control plane's service account.
     account: String,
 }
@@ -65,7 +64,8 @@ impl Control {
         let objects = folder.path().join("objects.json");
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
         std::fs::write(&objects, list.to_string()).expect("the folder can be written");
-        let control = Control { namespace, folder, objects, account };
+        let control =
+            Control { roots: format!("roots-of-{}", namespace.name()), namespace, folder, objects, account };
         expect(kubectl(&["apply", "-f", &control.objects.display().to_string()]));
         control
     }
@@ -73,7 +73,7 @@ impl Control {
     /// Starts a replica; it need not become ready.
     #[track_caller]
     pub fn start(&self, name: &str, environment: &[(&str, &str)]) -> Replica {
-        let [plain, secure, http, monitoring] = free_ports();
+        let [plain, secure, http, monitoring, webhooks] = free_ports();
         let mut command = Command::new(program("pilot"));
         command.args(["discovery", "--domain", "cluster.local", "--keepaliveMaxServerConnectionAge", "30m"]);
         command.arg("--kubeconfig").arg(self.kubeconfig());
@@ -82,12 +82,13 @@ impl Control {
             ("--secureGRPCAddr", secure),
             ("--httpAddr", http),
             ("--monitoringAddr", monitoring),
+            ("--httpsAddr", webhooks),
         ] {
             command.args([flag, &address.to_string()]);
         }
         command.env_remove("KUBECONFIG");
         command.envs([("POD_NAMESPACE", self.namespace.name()), ("POD_NAME", name)]);
-        command.envs([("PILOT_CA_CERT_CONFIGMAP", ROOTS)]).envs(environment.iter().copied());
+        command.envs([("PILOT_CA_CERT_CONFIGMAP", &self.roots)]).envs(environment.iter().copied());
         let process = Process::start(name, self.folder.path(), &mut command);
         Replica { process, secure, http }
     }
@@ -134,8 +135,10 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         let output = kubectl(&["delete", "--wait=false", "-f", &self.objects.display().to_string()]);
-        if !output.success {
-            eprintln!("{output}");
+        let named = format!("metadata.name={}", self.roots);
+        let roots = kubectl(&["delete", "configmap", "-A", "--wait=false", "--field-selector", &named]);
+        for failed in [output, roots].iter().filter(|output| !output.success) {
+            eprintln!("{failed}");
         }
     }
 }
@@ -157,14 +160,15 @@ impl Replica {
         out + &err
     }
 
-    /// Asks it to end, and waits for that.
-    pub fn end(mut self) {
+    /// Asks it to end, and waits for that; what it has said.
+    pub fn end(mut self) -> String {
         let pid = i32::try_from(self.process.pid()).expect("a process id");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).ok();
         crate::until::eventually("it has ended", || match self.process.alive() {
             Ok(()) => Err("it runs"),
             Err(_) => Ok(()),
         });
+        self.log()
     }
 }
 

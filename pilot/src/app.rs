@@ -4,7 +4,6 @@
 //! four sockets, and only then `/ready`, so that no proxy ever meets a pilot that knows nothing.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -15,12 +14,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::authority::Authority;
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::debug::{self, Debug};
 use crate::push::{self, Admission, Hub, Stats};
 use crate::settings::Settings;
 use crate::source::{self, Batch, Debounce};
 use crate::webhook::{self, Parts};
+use crate::world::World;
 use crate::writer::Writer;
 
 /// Runs until SIGTERM or SIGINT.
@@ -46,12 +46,11 @@ async fn run(settings: Settings) -> Result<()> {
     let cluster = Cluster::open(&settings).await?;
     let authority = Authority::open(&settings, cluster.as_ref(), &metrics, &watch).await?;
     let (batches, mut received) = mpsc::channel(16);
-    let watching =
-        base::task::spawn("source", objects(settings.config_dir.clone(), cluster.clone(), batches));
+    let watching = base::task::spawn("source", objects(settings.clone(), cluster.clone(), batches));
     let Some(first) = received.recv().await else {
         return watching.await.context("the source of objects ended")?;
     };
-    let mut writer = Writer::new(first);
+    let mut writer = Writer::new(world(&settings, cluster.as_ref()), first);
     let hub = Arc::new(Hub::new(writer.snapshot.clone(), Stats::new(&metrics), "istiod"));
     let injection = match &cluster {
         Some(cluster) => {
@@ -76,6 +75,10 @@ async fn run(settings: Settings) -> Result<()> {
         injection,
     };
     start(&settings, &hub, &authority, &debug, &watch).await?;
+    if let Some(cluster) = &cluster {
+        let (authority, world) = (authority.live(), writer.shown.clone());
+        cluster::start(&settings, cluster::Parts { cluster, authority, world, drain: &watch });
+    }
     published.clear();
     tracing::info!(objects = writer.world.len(), findings = writer.findings.load().len(), "ready");
     let lane = Debounce::new(settings.debounce_after, settings.debounce_max);
@@ -88,16 +91,21 @@ async fn run(settings: Settings) -> Result<()> {
     Ok(())
 }
 
+/// The empty world. In a cluster the mesh's settings are in the ConfigMap of this revision.
+fn world(settings: &Settings, cluster: Option<&Cluster>) -> World {
+    match cluster {
+        Some(cluster) => World::with_settings(&cluster.namespace, &settings.config_map()),
+        None => World::default(),
+    }
+}
+
 /// Objects of a folder or of a cluster.
-async fn objects(
-    folder: Option<PathBuf>,
-    cluster: Option<Cluster>,
-    batches: mpsc::Sender<Batch>,
-) -> Result<()> {
-    match (folder, cluster) {
+async fn objects(settings: Settings, cluster: Option<Cluster>, batches: mpsc::Sender<Batch>) -> Result<()> {
+    let name = settings.config_map();
+    match (settings.config_dir, cluster) {
         (Some(folder), _) => source::watch(folder, batches).await,
         (None, Some(Cluster { client, namespace })) => {
-            source::watch_cluster(client, &namespace, batches).await;
+            source::watch_cluster(client, &namespace, &name, batches).await;
             Ok(())
         }
         (None, None) => Ok(()),

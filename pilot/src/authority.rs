@@ -98,7 +98,12 @@ impl Authority {
 
     /// What signs and whom to trust, now and after every change: `roots()` of what is read are the roots in PEM.
     pub(crate) fn roots(&self) -> Reader<citadel::Authority> {
-        self.citadel.authority.reader()
+        self.live().reader()
+    }
+
+    /// The cell that it is read from.
+    pub(crate) fn live(&self) -> Live<citadel::Authority> {
+        self.citadel.authority.clone()
     }
 }
 

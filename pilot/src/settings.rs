@@ -76,6 +76,19 @@ pub struct Settings {
     #[arg(long, env = "TRUST_DOMAIN", default_value = "cluster.local")]
     pub trust_domain: String,
 
+    /// Name of this replica, by which it is elected
+    #[arg(long, env = "POD_NAME", default_value_t = nameless())]
+    pub pod_name: String,
+
+    /// Whether replicas elect who writes into the cluster; false where there is one
+    #[arg(long, env = "ENABLE_LEADER_ELECTION", default_value = "true", action = ArgAction::Set,
+        value_parser = truth, hide = true)]
+    pub elects: bool,
+
+    /// Name of the ConfigMap in every namespace with the roots to trust
+    #[arg(long, env = "PILOT_CA_CERT_CONFIGMAP", default_value = "istio-ca-root-cert", hide = true)]
+    pub roots_config_map: String,
+
     /// Audience of the tokens of proxies, if it is none of TOKEN_AUDIENCES
     #[arg(long, env = "AUDIENCE", default_value = "", hide_default_value = true)]
     pub audience: String,
@@ -130,6 +143,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Name of the ConfigMap with the mesh's settings.
+    pub fn config_map(&self) -> String {
+        format!("istio{}", self.webhook.suffix())
+    }
+
     /// DNS names under which clients reach this pilot: those that were given, and those of its services in the cluster.
     pub fn dns_names(&self) -> Vec<String> {
         let (namespace, domain) = (&self.namespace, &self.domain);
@@ -167,6 +185,12 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     base::settings::parse_duration(text)
+}
+
+/// A name for a pilot that is no pod.
+fn nameless() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}", host.trim(), std::process::id())
 }
 
 /// Go's words for a truth value, which istiod's settings have.

@@ -29,9 +29,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Understands the first batch, which is complete.
-    pub(crate) fn new(first: Batch) -> Self {
-        let mut world = World::default();
+    /// Understands the first batch, which is complete, in an empty world.
+    pub(crate) fn new(mut world: World, first: Batch) -> Self {
         world.apply(first.changes);
         let (snapshot, found) = model::resolve(None, &world);
         let writer = Self {

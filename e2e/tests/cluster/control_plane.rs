@@ -2,4 +2,5 @@
 //! beside the test with the rights that the chart gives it.
 
 mod authority;
+mod leader;
 mod tokens;

@@ -2,12 +2,19 @@
 //! reads as a source.
 //!
 //! In: a [`Cluster`], made once by `app` and handed on. Out: the authority's key in its Secret (`key`), whose a token is
-//! (`review`). Nothing here runs on a laptop.
+//! (`review`), and what one replica does for all of them (`citizen`, `election`): the roots to trust in every namespace
+//! (`roots`). Nothing here runs on a laptop.
 
 mod access;
+mod citizen;
+mod claim;
+mod default_revision;
+mod election;
 mod key;
 mod review;
+mod roots;
 
 pub(crate) use access::Cluster;
+pub(crate) use citizen::{Parts, start};
 pub(crate) use key::{KeySecret, Upkeep};
 pub(crate) use review::TokenReviewer;

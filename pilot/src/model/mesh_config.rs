@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::Findings;
-use api::core::{ConfigMap, Namespace};
+use api::core::Namespace;
 use api::mesh::{
     AccessLogEncoding, ExtensionProvider, MeshConfig, NormalizationType, TraceContextOption,
     default_mesh_config, mesh_config_of,
@@ -19,20 +19,24 @@ use super::routes::virtual_service::retries;
 use super::traffic;
 use crate::world::World;
 
-/// Where the mesh settings live.
-const NAMESPACE: &str = "istio-system";
-const NAME: &str = "istio";
-
 /// Reads the mesh settings.
 pub(super) fn resolve(world: &World, findings: &mut Findings) -> Mesh {
-    let object = world.get::<ConfigMap>(NAMESPACE, NAME);
-    let config = match object {
+    let config = match world.settings() {
         Some(object) => mesh_config_of(object, findings),
         None => default_mesh_config(),
     };
     let mut mesh = convert(&config);
     mesh.discovered = discovered(world, &config, &mesh.root_namespace);
     mesh
+}
+
+/// Namespaces that the mesh looks at and that are not on their way out.
+pub(crate) fn namespaces(world: &World) -> impl Iterator<Item = &str> {
+    let mesh = resolve(world, &mut Findings::new());
+    let known = world.all::<Namespace>().filter(|object| object.meta.deletion_timestamp.is_none());
+    known
+        .map(|object| object.meta.name.as_str())
+        .filter(move |name| mesh.discovered.as_ref().is_none_or(|discovered| discovered.contains(*name)))
 }
 
 /// Namespaces that one of `discoverySelectors` means, and the root namespace always.
@@ -138,7 +142,11 @@ fn tracing(config: &MeshConfig) -> Option<Tracing> {
     let own = config.default_config.tracing.as_ref()?;
     let address = &own.zipkin.as_ref()?.address;
     let (host, port) = address.rsplit_once(':')?;
-    Some(Tracing { host: expand(host), port: port.parse().ok()?, ..tracing_defaults(config) })
+    Some(Tracing {
+        host: expand(host, &config.root_namespace),
+        port: port.parse().ok()?,
+        ..tracing_defaults(config)
+    })
 }
 
 fn zipkin(config: &MeshConfig, provider: &ExtensionProvider) -> Option<Tracing> {
@@ -146,7 +154,7 @@ fn zipkin(config: &MeshConfig, provider: &ExtensionProvider) -> Option<Tracing> 
     let defaults = tracing_defaults(config);
     Some(Tracing {
         // `ns/host` picks one of several namespaces; the host alone names the cluster.
-        host: expand(zipkin.service.rsplit('/').next().unwrap_or_default()),
+        host: expand(zipkin.service.rsplit('/').next().unwrap_or_default(), &config.root_namespace),
         port: u16::try_from(zipkin.port).ok()?,
         path: if zipkin.path.is_empty() { defaults.path.clone() } else { zipkin.path.clone() },
         max_tag_length: Some(zipkin.max_tag_length).filter(|n| *n > 0).or(defaults.max_tag_length),
@@ -169,10 +177,10 @@ fn tracing_defaults(config: &MeshConfig) -> Tracing {
 }
 
 /// `zipkin.istio-system` and `zipkin.istio-system.svc` are Services too.
-fn expand(host: &str) -> String {
+fn expand(host: &str, home: &str) -> String {
     let parts: Vec<&str> = host.split('.').collect();
     match parts[..] {
         [name, namespace] | [name, namespace, "svc"] => full(name, namespace),
-        _ => full(host, NAMESPACE),
+        _ => full(host, home),
     }
 }

@@ -13,7 +13,7 @@ pub mod gateways;
 pub mod hashed;
 pub mod identity;
 pub mod mesh;
-mod mesh_config;
+pub(crate) mod mesh_config;
 pub mod names;
 pub mod narrow;
 mod note;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use api::core::ConfigMap;
 use api::{AnyObject, Key, Kind, Object, Spec};
 
 use super::Dirty;
@@ -17,6 +18,18 @@ pub struct World {
     objects: BTreeMap<Key, Arc<AnyObject>>,
     /// Number of changes per kind.
     changes: BTreeMap<Kind, u64>,
+    /// Namespace and name of the ConfigMap with the mesh settings.
+    settings: Place,
+}
+
+/// Namespace and name.
+#[derive(Clone, Debug)]
+struct Place(Arc<str>, Arc<str>);
+
+impl Default for Place {
+    fn default() -> Self {
+        Place("istio-system".into(), "istio".into())
+    }
 }
 
 impl World {
@@ -25,6 +38,17 @@ impl World {
         let mut world = World::default();
         world.apply(objects.into_iter().map(|object| Change::Apply(Arc::new(object))));
         world
+    }
+
+    /// An empty world whose mesh settings are elsewhere than in `istio-system/istio`.
+    pub fn with_settings(namespace: &str, name: &str) -> Self {
+        World { settings: Place(namespace.into(), name.into()), ..World::default() }
+    }
+
+    /// The ConfigMap with the mesh settings, if there is one.
+    pub fn settings(&self) -> Option<&Object<ConfigMap>> {
+        let Place(namespace, name) = &self.settings;
+        self.get(namespace, name)
     }
 
     /// Takes one batch.
@@ -58,6 +82,7 @@ impl World {
         World {
             objects: objects.map(|(key, object)| (key.clone(), object.clone())).collect(),
             changes: self.changes.clone(),
+            settings: self.settings.clone(),
         }
     }
 

@@ -129,7 +129,7 @@ fn collector(world: &World, snapshot: &Snapshot, out: &mut Findings) {
     );
     // The usual mesh config names a collector that few meshes have.
     let finding = Finding::new(Code::ReferencedResourceNotFound, text).severity(Severity::Info);
-    out.push(match world.get::<api::core::ConfigMap>("istio-system", "istio") {
+    out.push(match world.settings() {
         Some(object) => {
             let path = FieldPath::parse("data.mesh");
             let line = object.origin.line_of(&path);

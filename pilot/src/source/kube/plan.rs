@@ -1,7 +1,9 @@
 //! What is watched: kinds that pilot reads, each once, and of each only the part that can matter.
 //!
-//! In: the root namespace. Out: one `Plan` per kind; `watch` opens one watch for each. Kinds of the Gateway API are
+//! In: where the mesh's settings are. Out: one `Plan` per kind; `watch` opens one watch for each. Kinds of the Gateway API are
 //! not read by pilot yet and therefore not watched.
+
+use std::borrow::Cow;
 
 use api::Kind;
 use api::kind::Family;
@@ -13,7 +15,7 @@ pub(super) struct Plan {
     /// Only this namespace; all of them where absent.
     pub(super) namespace: Option<String>,
     /// Field selector, in the API server's words; empty for all objects.
-    pub(super) fields: &'static str,
+    pub(super) fields: Cow<'static, str>,
 }
 
 /// Secrets that cannot hold a gateway's credential, by their type: Helm's releases and tokens are large and many.
@@ -21,9 +23,9 @@ const CREDENTIALS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-
                            type!=kubernetes.io/dockercfg,type!=kubernetes.io/dockerconfigjson,\
                            type!=bootstrap.kubernetes.io/token";
 
-/// Everything that pilot reads.
-pub(super) fn plans(root_namespace: &str) -> Vec<Plan> {
-    let everywhere = |kind, fields| Plan { kind, namespace: None, fields };
+/// Everything that pilot reads. The mesh's settings are in one ConfigMap.
+pub(super) fn plans(namespace: &str, config_map: &str) -> Vec<Plan> {
+    let everywhere = |kind, fields: &'static str| Plan { kind, namespace: None, fields: fields.into() };
     let mut plans = vec![
         everywhere(Kind::Namespace, ""),
         everywhere(Kind::Node, ""),
@@ -31,11 +33,10 @@ pub(super) fn plans(root_namespace: &str) -> Vec<Plan> {
         everywhere(Kind::EndpointSlice, ""),
         everywhere(Kind::Pod, "status.phase!=Succeeded,status.phase!=Failed"),
         everywhere(Kind::Secret, CREDENTIALS),
-        // The mesh's settings.
         Plan {
             kind: Kind::ConfigMap,
-            namespace: Some(root_namespace.to_owned()),
-            fields: "metadata.name=istio",
+            namespace: Some(namespace.to_owned()),
+            fields: format!("metadata.name={config_map}").into(),
         },
     ];
     plans.extend(
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_watched_once() {
-        let plans = plans("istio-system");
+        let plans = plans("istio-system", "istio");
         let mut kinds: Vec<Kind> = plans.iter().map(|plan| plan.kind).collect();
         kinds.sort();
         kinds.dedup();

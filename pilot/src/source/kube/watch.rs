@@ -31,9 +31,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends the complete first batch, then what changes, until the receiver is gone.
 ///
-/// An API server that does not answer is waited for. `root_namespace` is that of the mesh's settings.
-pub async fn watch(client: Client, root_namespace: &str, batches: mpsc::Sender<Batch>) {
-    let plans = plans(root_namespace);
+/// An API server that does not answer is waited for. The mesh's settings are in `config_map` of `namespace`.
+pub async fn watch(client: Client, namespace: &str, config_map: &str, batches: mpsc::Sender<Batch>) {
+    let plans = plans(namespace, config_map);
     let mut collector = Collector::new(plans.iter().map(|plan| plan.kind));
     let (notices, mut noticed) = mpsc::channel(1024);
     let (defined, definitions) = cell::channel(None);
@@ -186,7 +186,7 @@ impl Follower {
         };
         let mut config = watcher::Config::default().page_size(PAGE);
         if !self.plan.fields.is_empty() {
-            config = config.fields(self.plan.fields);
+            config = config.fields(&self.plan.fields);
         }
         let mut stream = watcher::watcher(api, config).default_backoff().boxed();
         let kind = self.plan.kind;
