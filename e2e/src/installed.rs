@@ -43,8 +43,8 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// Findings of `apply` are the API server's: they name the field, but no line of a file.
-    pub const KNOWS_LINES: bool = false;
+    /// For the few places where the two kinds of mesh differ.
+    pub const ON_LAPTOP: bool = false;
 
     /// Installs the mesh if it is not there, applies these samples, waits until they run.
     #[track_caller]

@@ -54,8 +54,8 @@ pub struct Laptop {
 }
 
 impl Laptop {
-    /// Findings of `apply` name file and line.
-    pub const KNOWS_LINES: bool = true;
+    /// For the few places where the two kinds of mesh differ.
+    pub const ON_LAPTOP: bool = true;
 
     /// `meshctl up -d` with these samples; returns when it says that the mesh is ready.
     #[track_caller]

@@ -178,7 +178,9 @@ spec:
 
 #[test]
 fn one_connected_trace() {
-    let mesh = Mesh::up(&["bookinfo"]);
+    let settings = "extensionProviders:\n- name: zipkin\n  zipkin: {service: zipkin.istio-system.svc.cluster.local, port: 9411}\n\
+        defaultProviders: {tracing: [zipkin]}";
+    let mesh = Mesh::up_with(settings, &["bookinfo"]);
     mesh.apply_text("zipkin.yaml", COLLECTOR);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-reviews-v3.yaml");
