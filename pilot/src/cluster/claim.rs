@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 /// How long a claim holds without being renewed.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(15);
 /// A leader that could not renew for so long leads no more; well before others may take over.
-pub(super) const DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a claim is looked at and renewed.
 pub(super) const LOOK: Duration = Duration::from_secs(2);
 
@@ -97,11 +97,11 @@ mod tests {
         let mut b = Candidate::new("b".into(), "r".into());
         assert_eq!(b.step(None, None, at(0)), Step::Create);
         assert_eq!(b.step(Some(&claim("a", "r", 1)), None, at(1000)), Step::Wait);
-        assert_eq!(b.step(Some(&claim("a", "r", 2)), None, at(1029)), Step::Wait, "it was renewed");
-        assert_eq!(b.step(Some(&claim("a", "r", 2)), None, at(1058)), Step::Wait);
-        assert_eq!(b.step(Some(&claim("a", "r", 2)), None, at(1059)), Step::Take);
-        assert_eq!(b.step(Some(&claim("b", "r", 3)), None, at(1060)), Step::Renew);
-        assert_eq!(b.step(Some(&claim("", "r", 4)), None, at(1061)), Step::Take, "it was released");
+        assert_eq!(b.step(Some(&claim("a", "r", 2)), None, at(1014)), Step::Wait, "it was renewed");
+        assert_eq!(b.step(Some(&claim("a", "r", 2)), None, at(1028)), Step::Wait);
+        assert_eq!(b.step(Some(&claim("a", "r", 2)), None, at(1029)), Step::Take);
+        assert_eq!(b.step(Some(&claim("b", "r", 3)), None, at(1030)), Step::Renew);
+        assert_eq!(b.step(Some(&claim("", "r", 4)), None, at(1031)), Step::Take, "it was released");
     }
 
     #[test]
