@@ -1,6 +1,7 @@
 //! The socket of the webhooks: HTTPS, as the API server asks.
 //!
-//! In: requests of the API server. Out: AdmissionReviews. Paths are Istio's: `/inject` and what follows it, and `/ready`.
+//! In: requests of the API server. Out: AdmissionReviews. Paths are Istio's: `/inject` and `/validate` with what follows them,
+//! and `/ready`.
 //! Started by `webhook::start`; ends with its drain watch.
 
 use std::sync::Arc;
@@ -14,14 +15,23 @@ use tokio_rustls::TlsAcceptor;
 
 use super::review::{Asked, Verdict};
 use super::state::Injection;
+use super::stats::Validations;
+use super::validate;
 
 /// A TLS handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What is answered under which path.
-pub(super) fn routes(injection: Option<Injection>) -> Routes {
+pub(super) fn routes(injection: Option<Injection>, validations: &Validations) -> Routes {
     let mut routes = Routes::new()
         .get("/ready", "200 once pods can be answered about", async |_| Response::text("ready\n"));
+    for path in ["/validate", "/validate/*"] {
+        let counted = validations.clone();
+        routes = routes.post(path, "judges objects of the mesh", move |request: Request| {
+            let answer = reviewed(&request, |asked| validate::review(asked, &counted));
+            async move { answer }
+        });
+    }
     if let Some(injection) = injection {
         for path in ["/inject", "/inject/*"] {
             let injection = injection.clone();

@@ -10,13 +10,16 @@ use base::Live;
 use base::drain::Watch;
 use base::metrics::Metrics;
 use base::ready::Ready;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use tokio::net::TcpListener;
 
 use super::bundle::Bundles;
+use super::rejected::Trial;
 use super::settings::Settings;
 use super::state::Injection;
-use super::stats::Stats;
+use super::stats::{Stats, Validations};
 use super::{follow, server};
 use crate::authority::Authority;
 use crate::cluster::Cluster;
@@ -54,11 +57,23 @@ pub(crate) async fn start(settings: &Settings, parts: Parts<'_>) -> Result<Optio
             cluster.client.clone(),
             "sidecar-injector.istio.io",
             &settings.revision,
+            None,
         );
-        base::task::spawn("injection bundles", bundles.keep(parts.authority.roots(), drain.clone()));
+        // Pods that come right after the control plane would be refused otherwise.
+        let trusted = parts.ready.block("webhook configurations");
+        let work = bundles.keep(parts.authority.roots(), move || trusted.clear(), drain.clone());
+        base::task::spawn("injection bundles", work);
     }
+    let trial = Trial::new(cluster.client.clone(), &cluster.namespace, &settings.revision);
+    let bundles = Bundles::new::<ValidatingWebhookConfiguration>(
+        cluster.client.clone(),
+        "validation.istio.io",
+        &settings.revision,
+        Some(trial),
+    );
+    base::task::spawn("validation bundles", bundles.keep(parts.authority.roots(), || {}, drain.clone()));
     let tls = parts.authority.clone();
-    let routes = Arc::new(server::routes(injection.clone()));
+    let routes = Arc::new(server::routes(injection.clone(), &Validations::new(parts.metrics)));
     base::task::spawn("webhooks", server::serve(listener, routes, move || tls.acceptor(), drain.clone()));
     Ok(injection)
 }

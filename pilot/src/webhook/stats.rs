@@ -3,10 +3,37 @@
 //! In: what the webhooks count. Out: families of the process's registry, served on the monitoring port.
 
 use base::metrics::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
-/// The counters.
+/// What was validated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ObjectLabels {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) resource: String,
+    pub(crate) reason: String,
+}
+
+/// Counters of the validation.
+#[derive(Clone)]
+pub(crate) struct Validations {
+    pub(crate) passed: Family<ObjectLabels, Counter>,
+    pub(crate) failed: Family<ObjectLabels, Counter>,
+}
+
+impl Validations {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            passed: metrics.counter_family("galley_validation_passed", "Resource is valid"),
+            failed: metrics.counter_family("galley_validation_failed", "Resource validation failed"),
+        }
+    }
+}
+
+/// Counters of the injection.
 #[derive(Clone)]
 pub(crate) struct Stats {
     pub(crate) requests: Counter,
