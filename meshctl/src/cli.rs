@@ -85,7 +85,19 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "port-forward",
         ],
     ),
-    ("What goes on in it, as with istioctl", &["proxy-status", "proxy-config", "version"]),
+    (
+        "What goes on in it, as with istioctl",
+        &[
+            "proxy-status",
+            "proxy-config",
+            "describe",
+            "dashboard",
+            "admin",
+            "bug-report",
+            "remote-clusters",
+            "version",
+        ],
+    ),
     ("An installation in a cluster", &["install", "upgrade", "uninstall", "tag", "precheck", "manifest"]),
     ("Checks, and more", &["validate", "analyze", "x", "completion"]),
 ];

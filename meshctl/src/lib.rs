@@ -9,9 +9,11 @@
 //! ```
 
 pub mod analyzers;
+pub mod archive;
 pub mod cli;
 pub mod client;
 pub mod cmd;
+pub mod describe;
 pub mod globals;
 pub mod install;
 pub mod local;

@@ -3,13 +3,14 @@
 //! In: settings. Out: the process's end. The order of starting is written here: the CA, the first batch of objects, the
 //! four sockets, and only then `/ready`, so that no proxy ever meets a pilot that knows nothing.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use base::drain::{self, Watch};
 use base::metrics::Metrics;
 use base::ready::Ready;
+use base::telemetry::Levels;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -33,12 +34,12 @@ pub fn main(settings: Settings) -> Result<()> {
         levels: settings.log_output_level.clone(),
         own_crates: &["pilot", "citadel", "wire", "base"],
     };
-    let _levels = base::telemetry::init(&options)?;
+    let levels = base::telemetry::init(&options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(settings))
+    runtime.block_on(run(settings, &levels))
 }
 
-async fn run(settings: Settings) -> Result<()> {
+async fn run(settings: Settings, levels: &Levels) -> Result<()> {
     let (trigger, watch) = drain::pair();
     let metrics = Metrics::new();
     let ready = Ready::new();
@@ -79,6 +80,7 @@ async fn run(settings: Settings) -> Result<()> {
         let (authority, world) = (authority.live(), writer.shown.clone());
         cluster::start(&settings, cluster::Parts { cluster, authority, world, drain: &watch });
     }
+    control(settings.control_port, levels, &debug.metrics, &watch).await;
     published.clear();
     tracing::info!(objects = writer.world.len(), findings = writer.findings.load().len(), "ready");
     let lane = Debounce::new(settings.debounce_after, settings.debounce_max);
@@ -148,6 +150,20 @@ async fn follow_mesh(hub: Arc<Hub>, authority: Authority, mut drain: Watch) {
             now = published.changed() => authority.trust(&now.snapshot.mesh.value),
             () = drain.graceful() => return,
         }
+    }
+}
+
+/// Serves ControlZ. On a machine with several pilots only one can have the port; nothing else depends on it.
+async fn control(port: u16, levels: &Levels, metrics: &Metrics, watch: &Watch) {
+    if port == 0 {
+        return;
+    }
+    let routes = Arc::new(debug::control(levels, metrics));
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(listener) => {
+            drop(base::task::spawn("control", base::admin::serve(listener, routes, watch.clone())))
+        }
+        Err(error) => tracing::warn!(port, %error, "no ControlZ: the port cannot be listened on"),
     }
 }
 

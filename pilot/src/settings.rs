@@ -68,6 +68,10 @@ pub struct Settings {
     #[arg(long = "monitoringAddr", alias = "monitoring-addr", default_value = ":15014", value_parser = address)]
     pub monitoring: SocketAddr,
 
+    /// Port of 127.0.0.1 on which log levels are shown and changed (ControlZ); 0: none
+    #[arg(long = "ctrlz_port", alias = "ctrlz-port", default_value_t = 9876)]
+    pub control_port: u16,
+
     /// DNS names of pilot's own certificate, beside those of its services
     #[arg(long, env = "ISTIOD_CUSTOM_HOST", value_delimiter = ',', value_name = "NAME")]
     pub names: Vec<String>,

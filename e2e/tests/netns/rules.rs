@@ -252,14 +252,8 @@ fn users_and_groups() {
 #[test]
 #[ignore = "needs root, to act as several users in namespaces"]
 fn what_is_impossible_is_said() {
-    use std::os::unix::process::CommandExt;
     let stage = Stage::new();
-    let as_proxy = |words: &[&str]| {
-        let mut command = std::process::Command::new(e2e::programs::program("proxy"));
-        command.args(words).uid(PROXY).gid(PROXY);
-        stage.hosts.pod.run(move || command.output().unwrap())
-    };
-    let output = as_proxy(&["istio-iptables", "-i", "*", "-b", "*"]);
+    let output = as_proxy(&stage.hosts, "istio-iptables -i * -b *");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("NET_ADMIN"), "{error}");
@@ -272,23 +266,28 @@ fn what_is_impossible_is_said() {
 #[test]
 #[ignore = "needs root, to act as several users in namespaces"]
 fn rules_that_do_not_work_are_found() {
-    use std::os::unix::process::CommandExt;
     // Without what stands for the proxy: its ports are those of the test of the rules.
     let hosts = Hosts::new();
     let files = Folder::new("netns");
     let test = "istio-iptables -u 1337 -i * -b * --skip-rule-apply --run-validation --probe-timeout 300ms";
     let words: Vec<&str> = test.split(' ').collect();
-    let as_proxy = || {
-        let mut command = std::process::Command::new(e2e::programs::program("proxy"));
-        command.args(test.split(' ')).uid(PROXY).gid(PROXY);
-        hosts.pod.run(move || command.output().unwrap())
-    };
-    assert_eq!(as_proxy().status.code(), Some(126));
+    assert_eq!(as_proxy(&hosts, test).status.code(), Some(126));
     assert_eq!(hosts.pod.proxy(files.path(), &words).status.code(), Some(126));
     let usual: Vec<&str> = std::iter::once("istio-iptables").chain(USUAL.split(' ')).collect();
     assert!(hosts.pod.proxy(files.path(), &usual).status.success());
-    let output = as_proxy();
+    let output = as_proxy(&hosts, test);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = hosts.pod.proxy(files.path(), &words);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The program as the proxy's user, from a folder that this user can look into.
+fn as_proxy(hosts: &Hosts, words: &str) -> Output {
+    use std::os::unix::process::CommandExt;
+    let folder = Folder::new("program");
+    let program = folder.path().join("proxy");
+    std::fs::copy(e2e::programs::program("proxy"), &program).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.args(words.split(' ')).uid(PROXY).gid(PROXY);
+    hosts.pod.run(move || command.output().unwrap())
 }

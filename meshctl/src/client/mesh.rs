@@ -184,6 +184,15 @@ impl Mesh {
         self.choose(text, Pods::clone).map(|(pod, _)| pod)
     }
 
+    /// The pod that the user means, looked for in a namespace first unless `-n` says another.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn pod_in(&self, text: &str, namespace: &str) -> Result<Pod> {
+        let namespace = if self.said { self.namespace.as_str() } else { namespace };
+        self.choose_in(text, namespace, Pods::clone).map(|(pod, _)| pod)
+    }
+
     /// The pod that the user means, which must have a proxy.
     ///
     /// # Errors
@@ -223,9 +232,13 @@ impl Mesh {
 
     /// The pod, and the pods among which it was found.
     fn choose(&self, text: &str, narrow: impl Fn(&Pods) -> Pods) -> Result<(Pod, Pods)> {
+        self.choose_in(text, &self.namespace, narrow)
+    }
+
+    fn choose_in(&self, text: &str, own: &str, narrow: impl Fn(&Pods) -> Pods) -> Result<(Pod, Pods)> {
         let wanted: PodName = text.parse().map_err(anyhow::Error::msg)?;
         // First where it may be looked for by somebody who sees these namespaces only.
-        let mut namespaces = vec![self.namespace.as_str()];
+        let mut namespaces = vec![own];
         namespaces.extend(wanted.name.rsplit_once('.').map(|(_, namespace)| namespace));
         let mut known = Vec::new();
         for namespace in namespaces {
@@ -233,7 +246,7 @@ impl Mesh {
         }
         let choose = |objects: &[Value]| {
             let pods = narrow(&Pods::read(objects));
-            pods.choose(&wanted, &self.namespace, self.said).map(|pod| (pod, pods))
+            pods.choose(&wanted, own, self.said).map(|pod| (pod, pods))
         };
         let found = choose(&known);
         if found.is_ok() || self.said {
@@ -307,7 +320,7 @@ impl Mesh {
             [] => pod.is_pilot(),
             labels => pod.has(labels),
         };
-        pods.retain(|pod| meant(pod) && self.revision.as_deref().is_none_or(|name| pod.is_revision(name)));
+        pods.retain(|pod| meant(pod) && self.revision.as_deref().is_none_or(|name| pod.revision() == name));
         if pods.iter().any(|pod| !pod.ending) {
             pods.retain(|pod| !pod.ending);
         }

@@ -5,6 +5,7 @@
 //! by the names that people write, `http` asks for one page.
 
 mod cluster;
+mod forward;
 mod http;
 pub mod kube;
 mod laptop;
@@ -12,6 +13,7 @@ mod mesh;
 mod pod;
 mod reach;
 
+pub use forward::forward;
 pub use http::{Asked, Method};
 pub use mesh::{Mesh, find_pod};
 pub use pod::{Pod, PodName, Pods};

@@ -93,9 +93,9 @@ impl Pod {
         self.labels.get("app").is_some_and(|name| name == "istiod")
     }
 
-    /// Whether it belongs to this revision of the control plane.
-    pub fn is_revision(&self, name: &str) -> bool {
-        self.labels.get("istio.io/rev").map_or(name == "default", |own| own == name)
+    /// The revision of the control plane that it belongs to.
+    pub fn revision(&self) -> &str {
+        self.labels.get("istio.io/rev").map_or("default", String::as_str)
     }
 
     /// Whether it has all of these labels.

@@ -4,7 +4,7 @@
 //! knows. So muscle memory gets an answer, not "unrecognized subcommand".
 
 /// Those that work on a cluster.
-const CLUSTER: [(&str, &str); 8] = [
+const CLUSTER: [(&str, &str); 5] = [
     ("kube-inject", "adds the proxy to manifests for a cluster; on this machine every pod gets one anyway"),
     (
         "check-inject",
@@ -15,41 +15,18 @@ const CLUSTER: [(&str, &str); 8] = [
         "lists a cluster's webhooks; on this machine every pod gets a proxy unless its label or namespace says no",
     ),
     ("create-remote-secret", "joins clusters"),
-    ("remote-clusters", "lists joined clusters"),
-    ("waypoint", "manages waypoints, which need a cluster"),
-    ("ztunnel-config", "looks into ztunnels, which need a cluster"),
     ("workload", "adds machines to a cluster's mesh"),
 ];
 
 /// Those with another way to the same end.
-const INSTEAD: [(&str, &str); 36] = [
+const INSTEAD: [(&str, &str); 34] = [
+    ("waypoint", "waypoints belong to ambient mode, which this mesh does not have: pods get a sidecar"),
+    ("ztunnel-config", "ztunnels belong to ambient mode, which this mesh does not have: pods get a sidecar"),
+    ("envoy-stats", "it is `meshctl x envoy-stats`"),
+    ("internal-debug", "it is `meshctl x internal-debug`"),
+    ("metrics", "it is `meshctl x metrics`"),
+    ("authz", "it is `meshctl x authz check`"),
     ("revision", "`meshctl tag list` lists revisions and their tags"),
-    (
-        "describe",
-        "look with `meshctl get KIND NAME -o yaml`, `meshctl proxy-config all POD` and `meshctl analyze`",
-    ),
-    (
-        "dashboard",
-        "there are no dashboards; `meshctl port-forward deploy/NAME 15000` opens a proxy's admin pages",
-    ),
-    (
-        "bug-report",
-        "the logs are in the folder that `meshctl up -d` names; `meshctl proxy-config all POD -o json` has the rest",
-    ),
-    (
-        "admin",
-        "pilot's levels are set by its arguments; `meshctl logs -n istio-system deploy/istiod` shows what it says",
-    ),
-    (
-        "authz",
-        "see `meshctl proxy-config listener POD -o json`; the rules are filters named envoy.filters.http.rbac",
-    ),
-    ("metrics", "`meshctl exec POD -c istio-proxy -- pilot-agent request GET stats/prometheus` prints them"),
-    ("envoy-stats", "`meshctl exec POD -c istio-proxy -- pilot-agent request GET stats` prints them"),
-    (
-        "internal-debug",
-        "`meshctl port-forward -n istio-system deploy/istiod 8080` opens pilot's /debug pages",
-    ),
     ("config", "there is no configuration file: flags, MESHCTL_MESH and KUBECONFIG say all"),
     ("options", "`meshctl -h` lists the flags of all commands"),
     ("edit", "change the file and `meshctl apply -f` it; `meshctl get KIND NAME -o yaml` prints an object"),
@@ -89,14 +66,9 @@ const INSTEAD: [(&str, &str); 36] = [
 ];
 
 /// Other words for the same.
-const ALIASES: [(&str, &str); 10] = [
-    ("dash", "dashboard"),
-    ("d", "dashboard"),
-    ("des", "describe"),
+const ALIASES: [(&str, &str); 5] = [
     ("wp", "waypoint"),
     ("zc", "ztunnel-config"),
-    ("es", "envoy-stats"),
-    ("az", "authz"),
     ("uninject", "kube-inject"),
     ("kube-uninject", "kube-inject"),
     ("verify", "verify-install"),
@@ -120,8 +92,8 @@ mod tests {
 
     #[test]
     fn what_others_have_is_answered() {
-        assert!(answer("waypoint").unwrap().starts_with("waypoint needs a Kubernetes cluster"));
-        assert!(answer("d").unwrap().contains("port-forward"));
+        assert!(answer("workload").unwrap().starts_with("workload needs a Kubernetes cluster"));
+        assert!(answer("zc").unwrap().contains("ambient"));
         assert_eq!(answer("nonsense"), None);
     }
 }

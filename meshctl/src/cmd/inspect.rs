@@ -4,7 +4,10 @@ use anyhow::Result;
 use clap::{Command, Subcommand};
 
 use super::printed::Printed;
-use super::{analyze, completion, manifest, proxy_config, proxy_status, validate, version, x};
+use super::{
+    admin, analyze, bug_report, completion, dashboard, describe, manifest, proxy_config, proxy_status,
+    remote_clusters, validate, version, x,
+};
 use crate::globals::Globals;
 
 /// Commands that look and change nothing.
@@ -17,6 +20,16 @@ pub enum Inspect {
     ProxyStatus(proxy_status::ProxyStatus),
     #[command(name = "proxy-config", visible_alias = "pc")]
     ProxyConfig(proxy_config::ProxyConfig),
+    #[command(visible_alias = "des")]
+    Describe(describe::Describe),
+    #[command(visible_aliases = ["dash", "d"])]
+    Dashboard(dashboard::Dashboard),
+    #[command(visible_alias = "istiod")]
+    Admin(admin::Admin),
+    #[command(name = "bug-report")]
+    BugReport(bug_report::BugReport),
+    #[command(name = "remote-clusters")]
+    RemoteClusters(remote_clusters::RemoteClusters),
     Manifest(manifest::Manifest),
     Version(version::Version),
     Completion(completion::Completion),
@@ -36,6 +49,11 @@ impl Inspect {
             Inspect::ProxyStatus(args) => proxy_status::run(args, globals),
             Inspect::ProxyConfig(args) => proxy_config::run(args, globals),
             Inspect::Manifest(args) => manifest::run(args, globals),
+            Inspect::Describe(args) => describe::run(args, globals),
+            Inspect::Dashboard(args) => dashboard::run(args, globals),
+            Inspect::Admin(args) => admin::run(args, globals),
+            Inspect::BugReport(args) => bug_report::run(args, globals),
+            Inspect::RemoteClusters(args) => remote_clusters::run(args, globals),
             Inspect::Version(args) => version::run(args, globals),
             Inspect::Completion(args) => completion::run(args, tree),
             Inspect::Experimental(args) => x::run(args, globals),

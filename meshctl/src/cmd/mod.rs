@@ -1,11 +1,15 @@
 //! One file per command: its arguments, and what it does with them. `inspect` lists those that change nothing;
 //! they return what they print (`printed`).
 
+pub mod admin;
 pub mod analyze;
 pub mod apply;
+pub mod bug_report;
 pub mod completion;
 pub mod create;
+pub mod dashboard;
 pub mod delete;
+pub mod describe;
 pub mod down;
 pub mod elsewhere;
 pub mod exec;
@@ -23,6 +27,7 @@ pub mod precheck;
 pub mod printed;
 pub mod proxy_config;
 pub mod proxy_status;
+pub mod remote_clusters;
 pub mod rollout;
 pub mod scale;
 pub mod settings;

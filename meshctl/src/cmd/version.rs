@@ -89,10 +89,7 @@ pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
 }
 
 fn ask(mesh: &Mesh) -> Result<Remote> {
-    let one = |(pod, page): (Pod, String)| {
-        let revision = pod.labels.get("istio.io/rev").map_or("default", String::as_str);
-        (revision.to_owned(), version_of(&page))
-    };
+    let one = |(pod, page): (Pod, String)| (pod.revision().to_owned(), version_of(&page));
     let control_plane = mesh.pilots_page("/version")?.into_iter().map(one).collect();
     let states = super::proxy_status::states(&super::proxy_status::entries(mesh)?);
     let proxies = states.into_iter().map(|state| (state.proxy, state.version)).collect();

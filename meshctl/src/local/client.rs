@@ -127,7 +127,7 @@ impl Client {
                 stream.set_nonblocking(false)?;
                 Ok(stream)
             }
-            (None, Some(problem)) => bail!(problem),
+            (None, Some(problem)) => bail!("{}", problem.trim_start_matches("Error: ")),
             (None, None) => bail!("the mesh gave no connection to {pod}"),
         }
     }

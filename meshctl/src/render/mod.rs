@@ -2,9 +2,11 @@
 //! diffs. Pure text in, pure text out.
 
 mod diff;
+mod glob;
 pub mod jsonpath;
 pub mod objects;
 mod table;
 
 pub use diff::diff;
+pub use glob::glob;
 pub use table::Table;

@@ -47,6 +47,7 @@ pub fn routes(debug: &Debug) -> Routes {
         .get("/metrics", "Prometheus text", at(metrics))
         .get("/version", "version of this pilot", at(version))
         .get("/debug", "this list", at(index))
+        .get("/debug/list", "the names of these pages", at(list))
         .get("/debug/syncz", "connected proxies: sent and acknowledged, by type", at(syncz))
         .get(
             "/debug/settled",
@@ -106,6 +107,11 @@ fn index(debug: &Debug, _: &Request) -> Response {
         page.push_str(&format!("<tr><td><a href=\"{path}\">{path}</a></td><td>{help}</td></tr>"));
     }
     Response::html(page + "</table>")
+}
+
+fn list(debug: &Debug, _: &Request) -> Response {
+    let pages = routes(debug).index();
+    pretty(&pages.iter().filter_map(|(path, _)| path.strip_prefix("/debug/")).collect())
 }
 
 fn state(sync: &Sync) -> Value {

@@ -6,4 +6,4 @@ mod gather;
 mod run;
 mod shown;
 
-pub use run::{Analyze, run};
+pub use run::{Analyze, everywhere, run};

@@ -2,6 +2,8 @@
 //!
 //! In: arguments. Out: the findings that are to be told, and the exit code. `gather` finds them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use api::{Code, Finding, Kind};
 use clap::{ArgAction, Args};
@@ -168,6 +170,18 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
         }
     }
     Ok(printed)
+}
+
+/// What there is to find in the whole running mesh, as text: for reports.
+///
+/// # Errors
+/// The mesh does not answer.
+pub fn everywhere(globals: &Globals) -> Result<String> {
+    let mut world = Gathered::new(&globals.istio_namespace);
+    world.mesh(&Mesh::find(globals)?, Duration::from_secs(60))?;
+    let warning = world.warning();
+    let found = shown::log(&world.everything());
+    Ok(warning + &anstream::adapter::strip_str(&found).to_string())
 }
 
 fn target(texts: &[Text], args: &Analyze, namespace: &str) -> String {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cmd::printed::BadUsage;
 use crate::proxy_config::{Form, text};
+use crate::render::glob;
 
 /// Annotation on an object: codes that are not told about it, separated by commas, or `*`.
 pub(super) const SUPPRESS: &str = "galley.istio.io/analyze-suppress";
@@ -39,20 +40,6 @@ impl Suppression {
         };
         let object = finding.object.as_ref().map(named).unwrap_or_default();
         glob(&self.code, finding.code.id()) && glob(&self.object, &object)
-    }
-}
-
-/// Whether a pattern with `*` is the whole text.
-fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, rest)) => match text.strip_prefix(head) {
-            Some(after) => {
-                let mut tails = after.char_indices().map(|(at, _)| at).chain([after.len()]);
-                tails.any(|at| after.get(at..).is_some_and(|tail| glob(rest, tail)))
-            }
-            None => false,
-        },
     }
 }
 

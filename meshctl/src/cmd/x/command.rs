@@ -5,13 +5,13 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{decide, dump};
+use super::{authz, debug, decide, dump, metrics, stats};
 use crate::cmd::precheck;
 use crate::cmd::printed::{BadInput, Printed, texts};
 use crate::globals::Globals;
 use crate::offline::Plan;
 
-/// Try what is new: xDS and decisions from files alone
+/// More to look at: a pod in words, statistics, pilot's pages; xDS and decisions from files alone
 #[derive(Args, Clone, Debug)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Experimental {
@@ -24,6 +24,20 @@ enum What {
     Dump(dump::Dump),
     Decide(decide::Decide),
     Precheck(precheck::Precheck),
+    #[command(visible_alias = "des")]
+    Describe(crate::cmd::describe::Describe),
+    #[command(visible_alias = "az")]
+    Authz(authz::Authz),
+    #[command(name = "envoy-stats", visible_alias = "es")]
+    EnvoyStats(stats::Stats),
+    #[command(name = "internal-debug")]
+    InternalDebug(debug::Debug),
+    Metrics(metrics::Metrics),
+    // They have moved out of here long ago; people and scripts still say so.
+    #[command(name = "proxy-status", alias = "ps", hide = true)]
+    ProxyStatus(crate::cmd::proxy_status::ProxyStatus),
+    #[command(hide = true)]
+    Version(crate::cmd::version::Version),
 }
 
 /// Runs it.
@@ -35,6 +49,13 @@ pub fn run(args: &Experimental, globals: &Globals) -> Result<Printed> {
         What::Dump(args) => dump::run(args, globals),
         What::Decide(args) => decide::run(args, globals),
         What::Precheck(args) => precheck::run(args, globals),
+        What::Describe(args) => crate::cmd::describe::run(args, globals),
+        What::Authz(args) => authz::run(args, globals),
+        What::EnvoyStats(args) => stats::run(args, globals),
+        What::InternalDebug(args) => debug::run(args, globals),
+        What::Metrics(args) => metrics::run(args, globals),
+        What::ProxyStatus(args) => crate::cmd::proxy_status::run(args, globals),
+        What::Version(args) => crate::cmd::version::run(args, globals),
     }
 }
 

@@ -1,5 +1,6 @@
 # What istioctl and kubectl have, and this program has not: an answer instead of "unrecognized".
-meshctl x describe pod productpage-v1
-meshctl dashboard kiali
+meshctl waypoint list
+meshctl x ztunnel-config workloads
+meshctl x uninject
 meshctl edit vs reviews
 meshctl nonsense
