@@ -7,7 +7,8 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::{Command, Output};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -128,21 +129,24 @@ impl Namespace {
     }
 
     /// Starts an HTTP service that answers each request with its name and the caller's address, on both families.
-    /// `/status/N` answers N, `/slow/MS` after that time.
-    pub fn serve_http(&self, name: &str, port: u16, who: (u32, u32)) {
+    /// `/status/N` answers N, `/slow/MS` after that time. Returns the count of requests that have arrived.
+    pub fn serve_http(&self, name: &str, port: u16, who: (u32, u32)) -> Arc<AtomicUsize> {
         let name = name.to_owned();
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let count = arrived.clone();
         self.as_user(who, move || {
             for any in ["0.0.0.0", "::"] {
                 let listener = listen(SocketAddr::new(any.parse().expect("an address"), port));
-                let name = name.clone();
+                let (name, count) = (name.clone(), count.clone());
                 thread::spawn(move || {
                     for stream in listener.incoming().flatten() {
-                        let name = name.clone();
-                        thread::spawn(move || answer(&name, stream).ok());
+                        let (name, count) = (name.clone(), count.clone());
+                        thread::spawn(move || answer(&name, &count, stream).ok());
                     }
                 });
             }
         });
+        arrived
     }
 
     /// `GET` of a path, from inside as this user and group.
@@ -285,7 +289,7 @@ pub fn call(to: SocketAddr, first: Option<&str>) -> Result<String, String> {
     work().map_err(|error| format!("{to}: {error}"))
 }
 
-fn answer(name: &str, mut stream: TcpStream) -> io::Result<()> {
+fn answer(name: &str, arrived: &AtomicUsize, mut stream: TcpStream) -> io::Result<()> {
     let peer = stream.peer_addr()?.ip().to_canonical();
     let mut reader = io::BufReader::new(stream.try_clone()?);
     loop {
@@ -294,6 +298,8 @@ fn answer(name: &str, mut stream: TcpStream) -> io::Result<()> {
             lines.push(std::mem::take(&mut line));
         }
         let Some(path) = lines.first().and_then(|first| first.split(' ').nth(1)) else { return Ok(()) };
+        arrived.fetch_add(1, Ordering::Relaxed);
+        let path = path.split('?').next().unwrap_or_default();
         let word = |prefix: &str| path.strip_prefix(prefix).and_then(|rest| rest.parse::<u64>().ok());
         if let Some(pause) = word("/slow/") {
             thread::sleep(Duration::from_millis(pause));

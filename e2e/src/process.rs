@@ -38,6 +38,25 @@ impl Process {
         self.child.id()
     }
 
+    /// Asks it to end, as a kubelet does.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn terminate(&self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.pid()).expect("a process id"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it is there");
+    }
+
+    /// Waits for its end; its exit code, if it was not killed.
+    #[track_caller]
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let status = eventually(&format!("{} ends", self.name), || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        });
+        status.code()
+    }
+
     /// Fails when the process has ended, with what it said.
     ///
     /// # Errors

@@ -3,15 +3,18 @@
 //! In: port or URL. Out: the body on standard output, or an error. Called by `main` alone, for probes and hooks.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+/// For an answer to `request`.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// `request METHOD PATH`: prints the body.
 pub fn request(port: u16, method: &str, path: &str, body: &str) -> anyhow::Result<()> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let (status, body) = exchange(&at(port).to_string(), method, &path, body)?;
+    let (status, body) = exchange(&at(port).to_string(), method, &path, body, PATIENCE)?;
     if !(200..300).contains(&status) {
         bail!("received unsuccessful status code {status}: {body}");
     }
@@ -19,14 +22,14 @@ pub fn request(port: u16, method: &str, path: &str, body: &str) -> anyhow::Resul
     Ok(())
 }
 
-/// `wait`: until the URL answers 200.
-pub fn wait(url: &str, timeout: Duration, period: Duration) -> anyhow::Result<()> {
+/// `wait`: until the URL answers 200. `patience` is for one answer.
+pub fn wait(url: &str, timeout: Duration, period: Duration, patience: Duration) -> anyhow::Result<()> {
     let rest =
         url.strip_prefix("http://").with_context(|| format!("--url {url}: only http:// is supported"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let end = Instant::now() + timeout;
     loop {
-        let last = match exchange(authority, "GET", &format!("/{path}"), "") {
+        let last = match exchange(authority, "GET", &format!("/{path}"), "", patience) {
             Ok((200, _)) => return Ok(()),
             Ok((status, body)) => format!("{status} {}", body.trim()),
             Err(error) => format!("{error:#}"),
@@ -38,16 +41,40 @@ pub fn wait(url: &str, timeout: Duration, period: Duration) -> anyhow::Result<()
     }
 }
 
+fn connect(authority: &str, patience: Duration) -> anyhow::Result<TcpStream> {
+    let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    // An image without files knows no names, but this one is everywhere the same.
+    let found: Vec<SocketAddr> = match address.strip_prefix("localhost:").map(str::parse) {
+        Some(Ok(port)) => {
+            vec![at(port), SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port)]
+        }
+        _ => address.to_socket_addrs().with_context(|| address.clone())?.collect(),
+    };
+    let mut last = anyhow::anyhow!("{address}: no address");
+    for one in found {
+        match TcpStream::connect_timeout(&one, patience) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = anyhow::Error::new(error).context(one.to_string()),
+        }
+    }
+    Err(last)
+}
+
 /// A port of this pod.
 fn at(port: u16) -> SocketAddr {
     let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     crate::listen::placed(local).unwrap_or(local)
 }
 
-fn exchange(authority: &str, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
-    let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-    let mut stream = TcpStream::connect(&address).with_context(|| address.clone())?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+fn exchange(
+    authority: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+    patience: Duration,
+) -> anyhow::Result<(u16, String)> {
+    let mut stream = connect(authority, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     let length = body.len();
     write!(
         stream,

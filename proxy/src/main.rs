@@ -48,7 +48,9 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
             return Ok(());
         }
         Command::Request { port, method, path, body } => return ask::request(*port, method, path, body),
-        Command::Wait { url, timeout, period } => return ask::wait(url, *timeout, *period),
+        Command::Wait { url, timeout, period, patience } => {
+            return ask::wait(url, *timeout, *period, *patience);
+        }
         Command::Serve | Command::Validate | Command::Agent { .. } => {}
     }
     let mut environment = base::settings::Settings::from_env();

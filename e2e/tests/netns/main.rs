@@ -7,5 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dns;
+mod life;
+mod probes;
 mod rules;
 mod sidecar;

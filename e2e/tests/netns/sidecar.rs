@@ -4,9 +4,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use citadel::token::{AUDIENCE, JWKS_FILE, Signer, Wish};
+use e2e::client::Reply;
 use e2e::netns::{FAMILIES, Hosts, Ip, PROXY, Place, at};
 use e2e::process::{Folder, Process};
 use e2e::programs::program;
@@ -25,9 +28,11 @@ pub(crate) enum Mode {
 pub(crate) struct Pod {
     pub(crate) hosts: Hosts,
     pub(crate) proxy: Process,
+    /// Requests that the application got.
+    pub(crate) arrived: Arc<AtomicUsize>,
     /// What the others said is in here.
     _pilot: Process,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Addresses of services that exist in nobody's routes.
@@ -59,9 +64,17 @@ impl Pod {
     /// Starts everything; `more` are further objects, `env` further variables of the proxy.
     #[track_caller]
     pub(crate) fn start(mode: Mode, more: &str, env: &[(&str, &str)]) -> Self {
+        let mut pod = Pod::begin(mode, more, env);
+        pod.ready();
+        pod
+    }
+
+    /// The same without waiting for the proxy to be ready.
+    #[track_caller]
+    pub(crate) fn begin(mode: Mode, more: &str, env: &[(&str, &str)]) -> Self {
         let hosts = Hosts::new();
         let folder = Folder::new("pod");
-        hosts.pod.serve_http("app", 8080, APP);
+        let arrived = hosts.pod.serve_http("app", 8080, APP);
         hosts.world.serve_http("api", 8090, APP);
         for family in FAMILIES {
             hosts.world.serve_udp("resolver", SocketAddr::new(at(family, Place::Resolver), 53), APP);
@@ -81,9 +94,24 @@ impl Pod {
         let output = hosts.pod.proxy(&folder.path().join("root"), &words);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let proxy = hosts.pod.start("proxy", folder.path(), sidecar(mode, folder.path(), env));
-        let mut pod = Pod { hosts, proxy, _pilot: pilot, _folder: folder };
-        pod.ready();
-        pod
+        Pod { hosts, proxy, arrived, _pilot: pilot, folder }
+    }
+
+    /// Where the pod's files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file of the pod.
+    pub(crate) fn file(&self, path: &str) -> std::path::PathBuf {
+        self.folder.path().join("root").join(path)
+    }
+
+    /// A page of the pod's port, asked from outside.
+    #[track_caller]
+    pub(crate) fn page(&self, port: u16, path: &str) -> Reply {
+        let to = SocketAddr::new(at(Ip::V4, Place::Pod), port);
+        self.hosts.world.get_as(ROOT, to, path, &to.to_string()).unwrap()
     }
 
     #[track_caller]
@@ -157,7 +185,8 @@ fn sidecar(mode: Mode, folder: &Path, env: &[(&str, &str)]) -> Command {
     command.args(["--reuid", user, "--regid", &group, "--clear-groups", "--no-new-privs"]);
     command.args(["--inh-caps=-all", &format!("--bounding-set={may}")]);
     command.arg(program("proxy")).args(["proxy", "sidecar", "--domain", "default.svc.cluster.local"]);
-    let [four, six] = FAMILIES.map(|family| at(family, Place::Pod).to_string());
+    // The injector tells the first address only; the proxy finds the other one.
+    let four = at(Ip::V4, Place::Pod).to_string();
     let world = at(Ip::V4, Place::World);
     command.env_clear();
     command.envs([
@@ -165,7 +194,6 @@ fn sidecar(mode: Mode, folder: &Path, env: &[(&str, &str)]) -> Command {
         ("POD_NAMESPACE", "default"),
         ("SERVICE_ACCOUNT", "web"),
         ("INSTANCE_IP", &four),
-        ("INSTANCE_IPS", &format!("{four},{six}")),
         ("ISTIO_META_CLUSTER_ID", "Kubernetes"),
         ("ISTIO_META_INTERCEPTION_MODE", if mode == Mode::Tproxy { "TPROXY" } else { "REDIRECT" }),
         ("ISTIO_META_DNS_CAPTURE", "true"),

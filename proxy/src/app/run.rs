@@ -28,6 +28,8 @@ use crate::{admin, status};
 
 /// Spans that wait for export.
 const SPANS: usize = 4096;
+/// A drain without an end.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Connections that ignore the end of a drain are cut off after this.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
@@ -169,6 +171,11 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
 
 /// Starts what keeps the proxy told: its certificate, its configuration, files that change.
 fn learn(process: &Process, keeper: Option<Keeper>, plan: Option<Plan>) {
+    if let Source::Agent(agent) = &process.settings.source
+        && !agent.unhonoured.is_empty()
+    {
+        tracing::warn!(variables = agent.unhonoured.join(" "), "these have no effect here");
+    }
     tokio::task::spawn_local(refresh_files(process.secrets.clone()));
     if let Some(keeper) = keeper {
         tokio::task::spawn_local(keeper.run());
@@ -225,9 +232,10 @@ async fn until_end(
             _ = interrupt.recv() => "SIGINT",
             () = &mut stop => "stopped",
             quit = process.ending.asked() => {
-                trigger.start(process.settings.drain);
                 if !quit {
                     tracing::info!("draining");
+                    // The application goes on, and may take its time.
+                    trigger.start(FOREVER);
                     continue;
                 }
                 "asked to quit"
@@ -239,11 +247,13 @@ async fn until_end(
     }
 }
 
-/// Lets connections finish. New ones are still taken while others may not know yet that we are leaving.
+/// Lets connections finish. New ones are still taken while others may not know yet that we are leaving; idle ones are
+/// closed at the end of that time, since a request may already be on its way.
 async fn finish(process: &Process, trigger: drain::Trigger) {
     let grace = process.settings.drain;
     let minimum = process.settings.exit_on_zero;
-    trigger.start(grace);
+    let polite = if process.settings.quits_when_idle() { Duration::ZERO } else { minimum.unwrap_or(grace) };
+    trigger.start(polite);
     let idle = async {
         while process.places.active() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;

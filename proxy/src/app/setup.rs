@@ -107,6 +107,8 @@ fn ca_settings(agent: &Agent) -> CaSettings {
     let account = if metadata.service_account.is_empty() { "default" } else { &metadata.service_account };
     CaSettings {
         token: agent.files.token.clone(),
+        roots: agent.files.root_cert.clone(),
+        output: agent.output_certificates.clone(),
         mounted: agent.files.mounted_certs.clone(),
         identity: format!("spiffe://{}/ns/{}/sa/{account}", agent.trust_domain, metadata.namespace),
         cluster_id: metadata.cluster_id.clone(),

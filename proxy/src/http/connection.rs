@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
@@ -92,6 +93,29 @@ impl Probe {
     }
 }
 
+/// When a connection that waits for a request goes, once it was told to. A new configuration closes it at once. Where
+/// the process leaves, its client may be sending just now, and hears with the next answer that there is no other.
+#[derive(Default)]
+struct Leaving {
+    told: bool,
+    due: Option<Deadline>,
+}
+
+impl Leaving {
+    fn is_due(&mut self, cx: &mut Context<'_>, session: &Session) -> bool {
+        if !self.told {
+            return false;
+        }
+        let Some(at) = session.worker.drain.deadline() else { return true };
+        let due = self.due.get_or_insert_with(|| {
+            let mut due = Deadline::default();
+            due.set(at.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_millis(1)));
+            due
+        });
+        due.poll(cx).is_ready()
+    }
+}
+
 /// The protocol by its first bytes; who says nothing for as long as an idle connection lives is let go.
 async fn peek(session: &Session, conn: &mut h1::Conn) -> Peek {
     let mut drain = session.drain.clone();
@@ -122,6 +146,7 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
     let mut drain = session.drain.clone();
     let mut draining = pin!(drain.graceful());
     let mut probe = Probe::new(&session);
+    let mut leaving = Leaving::default();
     loop {
         let next = {
             dog.start(http.idle_timeout);
@@ -135,7 +160,8 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
                     began = true;
                     headers_due.set(http.request_headers_timeout);
                 }
-                let idle = !began && probe.poll(cx, draining.as_mut());
+                leaving.told |= !leaving.told && probe.poll(cx, draining.as_mut());
+                let idle = !began && leaving.is_due(cx, &session);
                 let late = headers_due.poll(cx).is_ready();
                 if idle || late || dog.poll(cx).is_ready() {
                     return Poll::Ready(None);

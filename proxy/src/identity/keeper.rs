@@ -19,6 +19,8 @@ use crate::xds::{self, Connector, Credential};
 pub const OWN: &str = "default";
 /// Name of the mesh's roots.
 pub const ROOTS: &str = "ROOTCA";
+/// How often the file of the mesh's roots is looked at.
+const ROOTS_CHECK: Duration = Duration::from_secs(5);
 /// How often certificate files are looked at.
 const FILE_CHECK: Duration = Duration::from_secs(2);
 
@@ -28,6 +30,10 @@ pub struct CaSettings {
     pub token: PathBuf,
     /// Used instead of the CA if it holds certificates.
     pub mounted: PathBuf,
+    /// The roots by which the CA itself is known; when they change, so does everybody's certificate.
+    pub roots: PathBuf,
+    /// Where the certificate is laid down for others, if anywhere (`OUTPUT_CERTS`).
+    pub output: Option<PathBuf>,
     /// `spiffe://TRUST_DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT`
     pub identity: String,
     pub cluster_id: String,
@@ -94,7 +100,7 @@ impl Keeper {
                         "certificate obtained"
                     );
                     // A CA whose certificates are all but over would be asked without end.
-                    self.clock.sleep(pause.max(Duration::from_secs(1))).await;
+                    self.rest(pause.max(Duration::from_secs(1))).await;
                 }
                 Err(error) => {
                     let pause = xds::patience(&mut attempts);
@@ -114,9 +120,40 @@ impl Keeper {
         }
     }
 
+    /// Sleeps until the certificate is due, or the mesh's roots are others: with a certificate of the old ones nobody
+    /// would know us soon.
+    async fn rest(&self, pause: Duration) {
+        let known = std::fs::read(&self.settings.roots).ok();
+        let changed = async {
+            loop {
+                self.clock.sleep(ROOTS_CHECK).await;
+                let now = std::fs::read(&self.settings.roots).ok();
+                if now.is_some() && now != known {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.clock.sleep(pause) => {}
+            () = changed => tracing::info!(file = %self.settings.roots.display(), "the mesh's roots have changed"),
+        }
+    }
+
+    /// The token, or none where our certificate is the credential, as on virtual machines.
+    fn token(&self) -> Result<Option<String>, String> {
+        let path = &self.settings.token;
+        match std::fs::read_to_string(path) {
+            Ok(token) => Ok(Some(token)),
+            Err(_) if self.secrets.certificate(&SecretSource::Identity(OWN.into())).is_ok() => Ok(None),
+            Err(error) => Err(format!(
+                "no token to show to the CA: {}: {error} (a projected service account token for the audience istio-ca)",
+                path.display()
+            )),
+        }
+    }
+
     async fn renew(&self, connector: &Connector) -> Result<Window, String> {
-        let token = std::fs::read_to_string(&self.settings.token).ok();
-        // Without a token the certificate itself is the credential, as on virtual machines.
+        let token = self.token()?;
         let credential = if token.is_some() { Credential::ServerOnly } else { Credential::Mutual };
         let work = async {
             let channel = connector.connect(credential).await?;
@@ -132,7 +169,13 @@ impl Keeper {
         let issued = limited.map_err(|_| "the CA did not answer within 10 s".to_owned())??;
         let pair = Secret::key_pair(issued.chain.as_bytes(), issued.key.as_bytes())?;
         let roots = Secret::trust(issued.roots.as_bytes())?;
-        self.take(pair, roots)
+        let window = self.take(pair, roots)?;
+        if let Some(folder) = &self.settings.output
+            && let Err(error) = file::write(folder, &issued)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "the certificate cannot be laid down for others");
+        }
+        Ok(window)
     }
 
     fn take(&self, pair: Secret, roots: Secret) -> Result<Window, String> {

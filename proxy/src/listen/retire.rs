@@ -21,6 +21,8 @@ use crate::worker::Worker;
 const GRACE: Duration = Duration::from_secs(45);
 /// And for those whose peer's certificate is over.
 const EXPIRED: Duration = Duration::from_secs(5);
+/// And for all, when the process drains.
+const PROCESS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How often deadlines and certificates are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -80,8 +82,8 @@ impl Table {
                 now = config.changed() => self.retire(&now),
                 () = process.graceful(), if !draining => {
                     draining = true;
-                    let left = process.deadline().map(|at| at.saturating_duration_since(Instant::now()));
-                    self.start(left.unwrap_or_default(), |_| true);
+                    // When these are cut off is the process's decision (`immediate`).
+                    self.start(PROCESS, |_| true);
                 }
                 () = last.immediate() => {
                     self.open.borrow().values().for_each(|open| open.trigger.immediate());

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use wire::Node;
 use wire::node::{Metadata, NodeId};
 
+use super::app::{self, AppProbe, Scrape};
 use super::{Flags, Ports};
 
 /// Files of the pod, below one root (`/`, except in tests).
@@ -63,10 +64,13 @@ pub struct Agent {
     pub renew_ratio: f64,
     pub renew_jitter: f64,
     pub ports: Ports,
-    /// `ISTIO_PROMETHEUS_ANNOTATIONS`: what the application's own metrics are, as JSON.
-    pub prometheus: Option<Value>,
-    /// `ISTIO_KUBE_APP_PROBERS`: path -> probe, as JSON.
-    pub probes: Map<String, Value>,
+    /// `ISTIO_PROMETHEUS_ANNOTATIONS`: where the application's own metrics are. Empty for gateways.
+    pub scrapes: Vec<Scrape>,
+    /// `ISTIO_KUBE_APP_PROBERS`, by path.
+    pub probes: BTreeMap<String, AppProbe>,
+    /// Where probes find the application: the pod's address; `None` is loopback
+    /// (`REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION`).
+    pub probed_at: Option<IpAddr>,
     /// Interception redirects our own traffic unless it carries a mark, or is our user's (`REDIRECT`).
     pub marks: bool,
     /// `DNS_FORWARD_TIMEOUT`, default 5 s.
@@ -74,7 +78,11 @@ pub struct Agent {
     /// `terminationDrainDuration`, default 5 s.
     pub drain: Duration,
     pub exit_on_zero: Option<Duration>,
-    /// `ProxyConfig.concurrency`; 0 and absent: one worker per core.
+    /// `OUTPUT_CERTS`: a folder where the certificate is laid down for others.
+    pub output_certificates: Option<PathBuf>,
+    /// Variables that are set and have no effect here.
+    pub unhonoured: Vec<String>,
+    /// `ProxyConfig.concurrency`, else `ISTIO_CPU_LIMIT`; 0 and absent: one worker per core.
     pub concurrency: Option<usize>,
     pub only: bool,
 }
@@ -93,8 +101,12 @@ impl Agent {
         };
         let minimum = env.duration("MINIMUM_DRAIN_DURATION", Duration::from_secs(5));
         let exit_on_zero = env.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", false).then_some(minimum);
-        let prometheus = json_of(env, "ISTIO_PROMETHEUS_ANNOTATIONS");
-        let probes = json_of(env, "ISTIO_KUBE_APP_PROBERS");
+        let ports = ports(env, &config, node.metadata.dns_capture);
+        let scrapes = app_of(env, "ISTIO_PROMETHEUS_ANNOTATIONS", |json| app::scrapes(json, ports.status));
+        let probes = app_of(env, "ISTIO_KUBE_APP_PROBERS", app::probes);
+        let legacy = env.flag("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION", false);
+        let limit = env.get("ISTIO_CPU_LIMIT", 0u64);
+        let workers = config.get("concurrency").and_then(Value::as_u64).or((limit > 0).then_some(limit));
         Agent {
             discovery,
             ca,
@@ -103,18 +115,18 @@ impl Agent {
             certificate_ttl: env.duration("SECRET_TTL", Duration::from_secs(24 * 3600)),
             renew_ratio: env.get("SECRET_GRACE_PERIOD_RATIO", 0.5),
             renew_jitter: env.get("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01),
-            ports: ports(env, &config, node.metadata.dns_capture),
-            prometheus,
-            probes: probes.and_then(|v| v.as_object().cloned()).unwrap_or_default(),
+            ports,
+            scrapes: if role == "router" { Vec::new() } else { scrapes },
+            probes,
+            probed_at: node.id.ip.parse().ok().filter(|_| !legacy),
+            output_certificates: env.text("OUTPUT_CERTS").map(PathBuf::from),
+            unhonoured: unhonoured(env),
             // In mode TPROXY marks mean something else: packets that stay on this host.
             marks: node.metadata.interception_mode == "REDIRECT",
             dns_timeout: env.duration("DNS_FORWARD_TIMEOUT", Duration::from_secs(5)),
             drain: duration("terminationDrainDuration", 5),
             exit_on_zero,
-            concurrency: config
-                .get("concurrency")
-                .and_then(Value::as_u64)
-                .and_then(|n| usize::try_from(n).ok()),
+            concurrency: workers.and_then(|n| usize::try_from(n).ok()),
             files,
             node,
             only,
@@ -147,6 +159,53 @@ fn json_of(env: &mut Environment, name: &str) -> Option<Value> {
             None
         }
     }
+}
+
+/// What an injector says of the application.
+fn app_of<T: Default>(
+    env: &mut Environment,
+    name: &str,
+    read: impl FnOnce(&Value) -> Result<T, String>,
+) -> T {
+    let Some(json) = json_of(env, name) else { return T::default() };
+    read(&json).unwrap_or_else(|error| {
+        env.mistake(name, &json.to_string(), error);
+        T::default()
+    })
+}
+
+/// Variables of Istio's agent without meaning here, with the values that ask for nothing.
+const UNHONOURED: &[(&str, &[&str])] = &[
+    ("CA_PROVIDER", &["Citadel"]),
+    ("CREDENTIAL_FETCHER_TYPE", &["JWT"]),
+    ("DISABLE_ENVOY", &["false"]),
+    ("DNS_FORWARD_PARALLEL", &["false"]),
+    ("ECC_CURVE", &["P256"]),
+    ("ECC_SIGNATURE_ALGORITHM", &["ECDSA"]),
+    ("ENVOY_SECURE_MERGED_METRICS_PORT", &["0"]),
+    ("ENVOY_SECURE_METRICS_PORT", &["0"]),
+    ("FILE_MOUNTED_CERTS", &["false"]),
+    ("ISTIO_BOOTSTRAP", &[]),
+    ("ISTIO_BOOTSTRAP_OVERRIDE", &[]),
+    ("ISTIO_ENVOY_ENABLE_CORE_DUMP", &["false"]),
+    ("ISTIO_META_CERT_SIGNER", &[]),
+    ("JWT_POLICY", &["third-party-jwt"]),
+    ("METRICS_LOCALHOST_ACCESS_ONLY", &["false"]),
+    ("PEER_METADATA_DISCOVERY", &["false"]),
+    ("PKCS8_KEY", &["false"]),
+    ("PROV_CERT", &[]),
+    ("PROXY_CONFIG_XDS_AGENT", &["false"]),
+    ("TOKEN_AUDIENCES", &["istio-ca"]),
+    ("XDS_AUTH_PLAINTEXT", &["false"]),
+    ("XDS_AUTH_PROVIDER", &[]),
+];
+
+fn unhonoured(env: &mut Environment) -> Vec<String> {
+    let asked = |(name, idle): &(&str, &[&str])| {
+        let value = env.text(name)?;
+        (!idle.iter().any(|one| one.eq_ignore_ascii_case(&value))).then(|| format!("{name}={value}"))
+    };
+    UNHONOURED.iter().filter_map(asked).collect()
 }
 
 /// `PROXY_CONFIG` is JSON or YAML of Istio's ProxyConfig.
@@ -211,7 +270,7 @@ fn node(
     let mut text = |variable: &str| env.text(variable).unwrap_or_default();
     let (name, namespace) = (text("POD_NAME"), text("POD_NAMESPACE"));
     let ip = text("INSTANCE_IP").split(',').next().unwrap_or_default().to_owned();
-    let ips = Some(text("INSTANCE_IPS")).filter(|ips| !ips.is_empty()).unwrap_or_else(|| ip.clone());
+    let ips = Some(text("INSTANCE_IPS")).filter(|ips| !ips.is_empty()).unwrap_or_else(|| addresses(&ip));
     for (key, value) in [
         ("NAME", name.clone()),
         ("NAMESPACE", namespace.clone()),
@@ -242,6 +301,25 @@ fn node(
     };
     introduce(&mut node);
     node
+}
+
+/// The pod's address, and the one of the other family if it has one: the injector tells the first only.
+fn addresses(ip: &str) -> String {
+    let Ok(first) = ip.parse::<IpAddr>() else { return ip.to_owned() };
+    // An address of documentation: the kernel says from where it would be reached. Nothing is sent.
+    let (any, far) =
+        if first.is_ipv4() { ("[::]:0", "[2001:db8::1]:53") } else { ("0.0.0.0:0", "192.0.2.1:53") };
+    let other = std::net::UdpSocket::bind(any)
+        .and_then(|socket| socket.connect(far).and_then(|()| socket.local_addr()))
+        .map(|address| address.ip());
+    let near = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.segments()[..6] == [0; 6],
+    };
+    match other {
+        Ok(other) if !near(&other) && !first.is_loopback() => format!("{ip},{other}"),
+        _ => ip.to_owned(),
+    }
 }
 
 /// What our proxy says about its abilities.

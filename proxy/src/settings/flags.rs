@@ -30,6 +30,7 @@ pub enum Command {
         url: String,
         timeout: Duration,
         period: Duration,
+        patience: Duration,
     },
     Version,
     Help,
@@ -78,6 +79,7 @@ const TABLE: &[Row] = &[
     ("url", "", Takes::Value, true),
     ("timeoutSeconds", "", Takes::Value, true),
     ("periodMillis", "", Takes::Value, true),
+    ("requestTimeoutMillis", "", Takes::Value, true),
     // Without meaning here: hot restart, Envoy's own logging, limits of its parser.
     ("base-id", "", Takes::Value, false),
     ("base-id-path", "", Takes::Value, false),
@@ -121,7 +123,6 @@ const TABLE: &[Row] = &[
     ("log_target", "", Takes::Value, false),
     ("log_caller", "", Takes::Value, false),
     ("log_stacktrace_level", "", Takes::Value, false),
-    ("requestTimeoutMillis", "", Takes::Value, false),
 ];
 
 /// What `--help` prints.
@@ -242,6 +243,7 @@ impl Flags {
                 url: self.get("url").unwrap_or("http://localhost:15021/healthz/ready").into(),
                 timeout: Duration::from_secs(self.number("timeoutSeconds")?.unwrap_or(60)),
                 period: Duration::from_millis(self.number("periodMillis")?.unwrap_or(500)),
+                patience: Duration::from_millis(self.number("requestTimeoutMillis")?.unwrap_or(500)),
             }),
             ["version"] => Ok(Command::Version),
             ["help"] => Ok(Command::Help),

@@ -1,7 +1,6 @@
 //! Metrics of the proxy and of the application on one page.
 //!
-//! In: `ISTIO_PROMETHEUS_ANNOTATIONS` (`{"scrape":"true","port":"9090","path":"/metrics"}`, the port may be a list of
-//! `port:path`). Out: the agent's numbers, the proxy's, then the application's as they came. An application that does
+//! In: pages of the application (`ISTIO_PROMETHEUS_ANNOTATIONS`, read in `settings`). Out: the agent's numbers, the proxy's, then the application's as they came. An application that does
 //! not answer costs its own part only, and is counted.
 
 use std::sync::Arc;
@@ -10,14 +9,14 @@ use std::time::Duration;
 
 use base::admin::{Request, Response};
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
+use http_body_util::Full;
 
 use super::agent_metrics;
-use super::probe::fetch;
+use super::reach::{Reach, exchange};
 use crate::admin::stats;
 use crate::observe;
 use crate::process::Process;
-use crate::upstream::TcpDialer;
+use crate::settings::Scrape;
 
 /// Longer answers are cut off, as Istio's.
 const LIMIT: usize = 10 << 20;
@@ -27,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Merge {
     process: Arc<Process>,
-    targets: Arc<Vec<(u16, String)>>,
-    dialer: TcpDialer,
+    targets: Arc<Vec<Scrape>>,
+    reach: Reach,
     counts: Arc<Counts>,
 }
 
@@ -39,21 +38,21 @@ struct Counts {
 }
 
 impl Merge {
-    pub(super) fn new(process: Arc<Process>, annotations: Option<&Value>, dialer: TcpDialer) -> Self {
-        let targets = annotations.map(targets).unwrap_or_default();
-        Merge { process, targets: Arc::new(targets), dialer, counts: Arc::default() }
+    pub(super) fn new(process: Arc<Process>, targets: Vec<Scrape>, reach: Reach) -> Self {
+        Merge { process, targets: Arc::new(targets), reach, counts: Arc::default() }
     }
 
     pub(super) async fn answer(self, request: Request) -> Response {
         self.counts.scrapes.fetch_add(1, Ordering::Relaxed);
         let accept = request.headers.get(http::header::ACCEPT).cloned();
         let mut applications = String::new();
-        for (port, path) in self.targets.iter() {
-            match self.scrape(*port, path, accept.clone()).await {
+        for target in self.targets.iter() {
+            let scraped = tokio::time::timeout(TIMEOUT, self.scrape(target, accept.clone())).await;
+            match scraped.unwrap_or_else(|_| Err("timeout".into())) {
                 Ok(text) => applications.push_str(&text),
                 Err(error) => {
                     self.counts.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(port, path, error, "the application's metrics are missing");
+                    tracing::debug!(?target, error, "the application's metrics are missing");
                 }
             }
             if !applications.is_empty() && !applications.ends_with('\n') {
@@ -72,7 +71,9 @@ impl Merge {
         Response::new(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
     }
 
-    async fn scrape(&self, port: u16, path: &str, accept: Option<HeaderValue>) -> Result<String, String> {
+    async fn scrape(&self, target: &Scrape, accept: Option<HeaderValue>) -> Result<String, String> {
+        let path =
+            if target.path.starts_with('/') { target.path.clone() } else { format!("/{}", target.path) };
         let mut request = http::Request::get(path);
         // OpenMetrics ends with a mark that may not stand in the middle of a page.
         let plain = HeaderValue::from_static("text/plain; version=0.0.4");
@@ -80,40 +81,12 @@ impl Merge {
             .filter(|value| !value.as_bytes().windows(11).any(|part| part == b"openmetrics"))
             .unwrap_or(plain);
         request = request.header(http::header::ACCEPT, accept);
-        let answer = fetch(self.dialer, port, request, TIMEOUT, LIMIT).await?;
+        let request = request.body(Full::default()).map_err(|e| e.to_string())?;
+        let (stream, _) = self.reach.local(target.port).await?;
+        let answer = exchange(stream, &format!("localhost:{}", target.port), request, LIMIT).await?;
         if answer.status() != StatusCode::OK {
             return Err(format!("status {}", answer.status()));
         }
         String::from_utf8(answer.into_body().to_vec()).map_err(|_| "no text".into())
-    }
-}
-
-/// Ports and paths to ask.
-fn targets(annotations: &Value) -> Vec<(u16, String)> {
-    let text = |key: &str| annotations.get(key).and_then(Value::as_str).unwrap_or_default();
-    if text("scrape") != "true" && annotations.get("scrape") != Some(&Value::Bool(true)) {
-        return Vec::new();
-    }
-    let default = if text("path").is_empty() { "/metrics" } else { text("path") };
-    let port = if text("port").is_empty() { "80" } else { text("port") };
-    let one = |target: &str| {
-        let (port, path) = target.trim().split_once(':').unwrap_or((target.trim(), default));
-        Some((port.parse().ok()?, path.to_owned()))
-    };
-    port.split(',').filter_map(one).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn who_is_asked() {
-        let one = targets(&json!({"scrape": "true", "port": "9090", "path": "/m"}));
-        assert_eq!(one, [(9090, "/m".to_owned())]);
-        let two = targets(&json!({"scrape": "true", "port": "9090:/a,9091"}));
-        assert_eq!(two, [(9090, "/a".to_owned()), (9091, "/metrics".to_owned())]);
-        assert!(targets(&json!({"scrape": "false", "port": "9090"})).is_empty());
     }
 }

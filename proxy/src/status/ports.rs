@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use base::admin::{Request, Response, Routes};
@@ -12,6 +12,7 @@ use base::drain::Watch;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::reach::Reach;
 use crate::admin::stats;
 use crate::listen::tokio_listener;
 use crate::process::Process;
@@ -51,34 +52,54 @@ pub(crate) async fn start(process: &Arc<Process>, dialer: TcpDialer, drain: &Wat
 
 fn ready(process: &Arc<Process>) -> impl Fn(Request) -> std::future::Ready<Response> + Send + Sync + 'static {
     let process = process.clone();
+    let last = AtomicBool::new(false);
     move |_| {
-        std::future::ready(match process.ready() {
+        let ready = process.ready();
+        if last.swap(ready.is_ok(), Ordering::Relaxed) != ready.is_ok() {
+            match &ready {
+                Ok(()) => tracing::info!("ready"),
+                Err(reason) => tracing::warn!(reason, "not ready any more"),
+            }
+        }
+        std::future::ready(match ready {
             Ok(()) => Response::text(""),
             Err(reason) => Response::status(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         })
     }
 }
 
+/// Who ends a pod's proxy, or asks what it knows, is in that pod.
+fn local(request: &Request, answer: impl FnOnce() -> Response) -> std::future::Ready<Response> {
+    let near = request.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    std::future::ready(if near {
+        answer()
+    } else {
+        Response::status(StatusCode::FORBIDDEN, "Only requests from localhost are allowed\n")
+    })
+}
+
 fn status(process: &Arc<Process>, agent: &Agent, dialer: TcpDialer) -> Routes {
     let of = |answer: fn(&Process) -> Response| {
         let process = process.clone();
-        move |_: Request| std::future::ready(answer(&process))
+        move |request: Request| local(&request, || answer(&process))
     };
-    let merged = super::merge::Merge::new(process.clone(), agent.prometheus.as_ref(), dialer);
-    let probes = super::probe::Probes::new(agent.probes.clone(), dialer);
+    let reach = Reach::new(dialer, agent.probed_at);
+    let merged = super::merge::Merge::new(process.clone(), agent.scrapes.clone(), reach.clone());
+    let again = merged.clone();
+    let probes = super::probe::Probes::new(agent.probes.clone(), reach, agent.ports.status);
     let hooks = probes.clone();
     Routes::new()
         .get("/healthz/ready", "readiness", ready(process))
         .get("/stats/prometheus", "metrics of proxy and application", move |request| {
             merged.clone().answer(request)
         })
-        .get("/metrics", "metrics of the agent", of(|process| Response::text(agent_metrics(process))))
+        .get("/metrics", "the same", move |request| again.clone().answer(request))
         .post(
             "/quitquitquit",
             "end the proxy",
             of(|process| {
                 process.ending.quit();
-                Response::text("OK\n")
+                Response::text("OK")
             }),
         )
         .post(
@@ -86,12 +107,12 @@ fn status(process: &Arc<Process>, agent: &Agent, dialer: TcpDialer) -> Routes {
             "send clients away",
             of(|process| {
                 process.ending.drain();
-                Response::text("OK\n")
+                Response::text("OK")
             }),
         )
         .get("/debug/ndsz", "names that are answered here", of(ndsz))
-        .any("/app-lifecycle/*", "hooks of the application", move |request| hooks.clone().answer(request))
         .any("/app-health/*", "probes of the application", move |request| probes.clone().answer(request))
+        .any("/app-lifecycle/*", "hooks of the application", move |request| hooks.clone().answer(request))
 }
 
 /// `istio_agent_*`

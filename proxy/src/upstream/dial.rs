@@ -51,7 +51,8 @@ impl Dialer for TcpDialer {
 }
 
 impl TcpDialer {
-    fn connect(
+    /// A connection to an address. Unlike `dial` it may be awaited on any thread.
+    pub(crate) fn connect(
         self,
         address: SocketAddr,
         plan: &DialPlan,

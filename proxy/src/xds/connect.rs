@@ -155,7 +155,9 @@ impl Connector {
         roots: &PathBuf,
         credential: Credential,
     ) -> Result<Arc<rustls::ClientConfig>, String> {
-        let pem = std::fs::read(roots).map_err(|e| format!("{}: {e}", roots.display()));
+        let pem = std::fs::read(roots).map_err(|e| {
+            format!("{}: {e} (the mesh's roots, from the config map istio-ca-root-cert)", roots.display())
+        });
         let trusted = match pem.and_then(|pem| Secret::trust(&pem)) {
             Ok(secret) => secret.roots,
             // A file that is gone must not cut us off from a control plane that we already know.
