@@ -123,6 +123,9 @@ pub async fn prepare(settings: &Settings, globals: &Globals) -> Result<Ready> {
 
 async fn install(settings: &Settings, how: &How, globals: &Globals, upgrade: bool) -> Result<i32> {
     let Ready { objects, installation, found, info } = prepare(settings, globals).await?;
+    for warning in &installation.warnings {
+        anstream::eprintln!("Warning: {warning}");
+    }
     let wanted = values(&installation);
     let mut problems = cluster::check(&objects, &found, &wanted, &installation.revision).await?;
     if upgrade {

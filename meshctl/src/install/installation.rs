@@ -5,14 +5,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::charts::Charts;
 use super::cluster::tags::select_nothing;
-use super::plan::{Component, plan};
-use super::render::render;
+use super::origins::Origins;
+use super::plan::{Component, Role, plan};
+use super::render::{defaults, render};
 use super::settings::{read_operator, set};
+use super::shape;
 use crate::cmd::printed::BadInput;
 use crate::local::input::Text;
 
@@ -61,6 +63,8 @@ pub struct Installation {
     /// As labels have it: `default` where none was said.
     pub revision: String,
     pub parts: Vec<Part>,
+    /// Settings that are accepted and have no effect.
+    pub warnings: Vec<String>,
 }
 
 impl Installation {
@@ -69,19 +73,23 @@ impl Installation {
     /// # Errors
     /// A setting that is unknown or not honoured, by name; a file that cannot be read.
     pub fn of(request: &Request) -> Result<Self> {
-        Self::read(request).map_err(|error| BadInput(format!("{error:#}")).into())
+        let mut origins = Origins::default();
+        let made = Self::read(request, &mut origins);
+        made.map_err(|error| BadInput(origins.annotate(&format!("{error:#}"))).into())
     }
 
-    fn read(request: &Request) -> Result<Self> {
+    fn read(request: &Request, origins: &mut Origins) -> Result<Self> {
         let mut spec = json!({});
         for text in &request.files {
-            read_operator(&text.name, &text.text, &mut spec)?;
+            read_operator(&text.name, &text.text, &mut spec, origins)?;
         }
         for word in &request.set {
             set(word, &mut spec)?;
+            origins.flag(word.split_once('=').map_or(word, |(path, _)| path), word);
         }
         if let Some(revision) = &request.revision {
             spec["revision"] = json!(revision);
+            origins.other("revision", &format!("--revision {revision}"));
         }
         if let (Some(namespace), None) = (&request.namespace, spec.get("namespace")) {
             spec["namespace"] = json!(namespace);
@@ -94,22 +102,34 @@ impl Installation {
             word(value, usual)
         };
         let (profile, revision) = (of(&spec, "profile", "default"), of(&spec, "revision", "default"));
+        label("revision", &revision)?;
+        label("namespace", &of(&spec, "namespace", "istio-system"))?;
         answer(&request.unnamed, &profile, &revision, &mut spec);
+        refuse(shape::of_spec(&spec))?;
         let charts = match &request.charts {
             Some(folder) => Charts::folder(folder)?,
             None => Charts::Own,
         };
         let mut parts = Vec::new();
         for component in plan(&spec)? {
+            refuse(shape::of_values(&component.values, &defaults(&charts, component.chart)?))?;
             let objects = render(&charts, component.chart, &component.release, &component.values)?;
             parts.push(Part { component, objects });
         }
         parts.sort_by_key(|part| part.component.role);
+        let mut warnings = Vec::new();
+        for part in parts.iter().filter(|part| part.component.role == Role::Istiod) {
+            let (wrong, idle) = shape::of_mesh(&part.objects);
+            refuse(wrong)?;
+            // What the profile says has no effect is not the user's business.
+            warnings
+                .extend(idle.iter().filter(|line| origins.knows(line)).map(|line| origins.annotate(line)));
+        }
         if request.unnamed == Unnamed::This {
             parts.iter_mut().flat_map(|part| &mut part.objects).for_each(silence);
         }
         let namespace = word(&spec["values"]["global"]["istioNamespace"], "istio-system");
-        Ok(Self { profile, namespace: word(&spec["namespace"], &namespace), revision, parts })
+        Ok(Self { profile, namespace: word(&spec["namespace"], &namespace), revision, parts, warnings })
     }
 
     /// All objects in the order of installing. Stable: within a kind, the order of components and templates.
@@ -118,6 +138,23 @@ impl Installation {
         objects.sort_by_key(|object| rank(object));
         objects
     }
+}
+
+/// All that is wrong at once.
+fn refuse(wrong: Vec<String>) -> Result<()> {
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
+}
+
+/// Refuses what cannot be part of an object's name.
+fn label(field: &str, word: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ends = word.starts_with('-') || word.ends_with('-');
+    if ends || word.len() > 56 || !word.chars().all(fits) {
+        bail!(
+            "{field} {word:?} cannot be part of a name: use lower-case letters, digits and '-' between them, at most 56"
+        );
+    }
+    Ok(())
 }
 
 /// Puts into the values who answers for what names no revision, unless they say so themselves.

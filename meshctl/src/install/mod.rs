@@ -11,14 +11,17 @@ mod charts;
 pub mod cluster;
 mod embedded;
 mod installation;
+mod origins;
 mod plan;
 mod render;
 mod settings;
+mod shape;
 #[cfg(test)]
 mod tests;
 
 pub use charts::Charts;
 pub use installation::{Installation, Part, Request, Unnamed, rank};
+pub use origins::Origins;
 pub use plan::{Component, Role, plan};
 pub use render::{Release, render};
 pub use settings::{read_operator, set};

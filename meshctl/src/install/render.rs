@@ -45,6 +45,16 @@ pub fn render(charts: &Charts, chart: &str, release: &Release, values: &Json) ->
     Ok(objects)
 }
 
+/// The defaults of a chart's values.
+///
+/// # Errors
+/// There is no such chart.
+pub(super) fn defaults(charts: &Charts, chart: &str) -> Result<Json> {
+    let text = charts.file(chart, "values.yaml").with_context(|| format!("there is no chart {chart}"))?;
+    let values = yaml(&text).map_err(|error| anyhow!("{chart}/values.yaml: {error}"))?;
+    Ok(values["_internal_defaults_do_not_set"].clone())
+}
+
 /// What templates see.
 fn dot(charts: &Charts, chart: &str, release: &Release, values: &Json) -> Result<Value> {
     let file = |path: &str| {

@@ -3,28 +3,36 @@
 //! In: texts of IstioOperator files in order, `PATH=VALUE` words. Out: a merged spec, later wins. `plan` reads it.
 
 use anyhow::{Context, Result, bail};
+use api::yaml::Document;
 use pilot::template::merge_over;
 use serde_json::{Map, Value, json};
+
+use super::origins::Origins;
 
 /// Reads a text with one IstioOperator and merges its spec over `spec`.
 ///
 /// # Errors
 /// It is no YAML or no IstioOperator.
-pub fn read_operator(name: &str, text: &str, spec: &mut Value) -> Result<()> {
+pub fn read_operator(name: &str, text: &str, spec: &mut Value, origins: &mut Origins) -> Result<()> {
     let documents = api::yaml::load(text, 1)
         .map_err(|error| anyhow::anyhow!("{name}, line {}: {}", error.line, error.message))?;
-    for document in documents.into_iter().map(|document| document.value).filter(|value| !value.is_null()) {
+    for Document { value: document, lines, .. } in documents {
+        if document.is_null() {
+            continue;
+        }
         let of = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         if (of("apiVersion").as_str(), of("kind").as_str()) != ("install.istio.io/v1alpha1", "IstioOperator")
         {
             bail!(
-                "{name} holds {} {}; write apiVersion install.istio.io/v1alpha1, kind IstioOperator, and values for charts below spec.values",
-                of("apiVersion"),
-                of("kind")
+                "{name}:{}: this is {} {}; write apiVersion install.istio.io/v1alpha1, kind IstioOperator, and values for charts below spec.values",
+                lines.line,
+                said(&of("apiVersion")),
+                said(&of("kind"))
             );
         }
         if let Some(wanted) = document.get("spec") {
             merge_over(spec, wanted);
+            origins.file(name, wanted, lines.child("spec").unwrap_or(&lines));
         }
         if let Some(namespace) =
             document.pointer("/metadata/namespace").filter(|_| spec.get("namespace").is_none())
@@ -33,6 +41,10 @@ pub fn read_operator(name: &str, text: &str, spec: &mut Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn said(word: &str) -> String {
+    if word.is_empty() { "nothing".to_owned() } else { format!("{word:?}") }
 }
 
 /// Sets what `PATH=VALUE` says: `values.pilot.env.A=b`, `components.ingressGateways[0].enabled=false`, `a\.b=c`.
@@ -161,9 +173,11 @@ mod tests {
     fn files_are_operators() {
         let mut spec = json!({"profile": "default"});
         let text = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {namespace: mesh}\nspec:\n  profile: demo\n";
-        read_operator("a.yaml", text, &mut spec).unwrap();
+        read_operator("a.yaml", text, &mut spec, &mut Origins::default()).unwrap();
         assert_eq!(spec, json!({"profile": "demo", "namespace": "mesh"}));
-        let wrong = read_operator("b.yaml", "global: {}\n", &mut spec).unwrap_err().to_string();
+        let wrong = read_operator("b.yaml", "global: {}\n", &mut spec, &mut Origins::default())
+            .unwrap_err()
+            .to_string();
         assert!(wrong.contains("b.yaml") && wrong.contains("IstioOperator"), "{wrong}");
     }
 }

@@ -92,7 +92,7 @@ fn planned(operator: &str, words: &[&str]) -> anyhow::Result<Vec<(String, Value)
     let mut spec = json!({});
     if !operator.is_empty() {
         let text = format!("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n{operator}");
-        read_operator("operator.yaml", &text, &mut spec)?;
+        read_operator("operator.yaml", &text, &mut spec, &mut Default::default())?;
     }
     for word in words {
         set(word, &mut spec)?;

@@ -59,7 +59,7 @@ pub async fn check(
             problems.extend(definition(live, object));
         }
     }
-    problems.extend(rights(objects, wanted).await?);
+    problems.extend(rights(objects, found, wanted).await?);
     Ok(problems)
 }
 
@@ -156,7 +156,7 @@ fn definition(live: &Value, wanted: &Value) -> Option<Problem> {
 }
 
 /// What the user may not do. One question settles it for an administrator.
-async fn rights(objects: &Objects, wanted: &[Value]) -> Result<Vec<Problem>> {
+async fn rights(objects: &Objects, found: &Found, wanted: &[Value]) -> Result<Vec<Problem>> {
     if allowed(objects, "*", "*", "*", "").await? {
         return Ok(Vec::new());
     }
@@ -167,9 +167,12 @@ async fn rights(objects: &Objects, wanted: &[Value]) -> Result<Vec<Problem>> {
             asked.push((id.row, id.namespace));
         }
     }
-    let questions = asked.into_iter().flat_map(|(row, namespace)| {
-        ["get", "list", "create", "patch", "delete"].map(|verb| (row, namespace.clone(), verb))
-    });
+    let verbs = ["get", "list", "create", "patch", "delete"];
+    let questions =
+        asked.into_iter().flat_map(|(row, namespace)| verbs.map(|verb| (row, namespace.clone(), verb)));
+    let namespaces = Row::of("Namespace").expect("in the table");
+    let make = (!found.missing.is_empty()).then(|| (namespaces, String::new(), "create"));
+    let questions = questions.chain(make);
     let ask = |(row, namespace, verb): (&'static Row, String, &'static str)| async move {
         let may = allowed(objects, verb, row.group, row.plural, &namespace).await?;
         anyhow::Ok((may, row, namespace, verb))

@@ -5,7 +5,6 @@
 //! and its webhooks; and when istiod answers and its webhooks know its authority, the gateways, whose proxies it injects.
 //! Last, what is no longer wanted goes. Called by `cmd/install` and `cmd/upgrade`.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -61,13 +60,13 @@ pub async fn install(
     progress: &Progress,
 ) -> Result<bool> {
     let writes = writes(objects, installation, found, options.force).await?;
-    let missing = missing_namespaces(objects, &writes).await?;
     if options.dry_run {
-        return Ok(tell(&writes, &missing, found, progress));
+        return Ok(tell(&writes, found, progress));
     }
-    let changed =
-        writes.iter().any(|write| write.step != Step::Keep) || !missing.is_empty() || !found.stale.is_empty();
-    for namespace in &missing {
+    let changed = writes.iter().any(|write| write.step != Step::Keep)
+        || !found.missing.is_empty()
+        || !found.stale.is_empty();
+    for namespace in &found.missing {
         let object = json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": {MANAGED: "Reconcile"}}});
         let id = Id::new("Namespace", "", namespace);
@@ -116,22 +115,9 @@ async fn writes(
     Ok(writes)
 }
 
-/// Namespaces of the installation that do not exist.
-async fn missing_namespaces(objects: &Objects, writes: &[Write]) -> Result<BTreeSet<String>> {
-    let names: BTreeSet<&str> =
-        writes.iter().map(|write| write.id.namespace.as_str()).filter(|name| !name.is_empty()).collect();
-    let mut missing = BTreeSet::new();
-    for name in names {
-        if objects.get(&Id::new("Namespace", "", name)).await?.is_none() {
-            missing.insert(name.to_owned());
-        }
-    }
-    Ok(missing)
-}
-
 /// Says what would be done; true if anything would be.
-fn tell(writes: &[Write], missing: &BTreeSet<String>, found: &Found, progress: &Progress) -> bool {
-    for name in missing {
+fn tell(writes: &[Write], found: &Found, progress: &Progress) -> bool {
+    for name in &found.missing {
         progress.line(&format!("would create     Namespace {name}"));
     }
     let mut kept = 0;
@@ -146,7 +132,7 @@ fn tell(writes: &[Write], missing: &BTreeSet<String>, found: &Found, progress: &
         progress.line(&format!("would remove     {id}"));
     }
     progress.line(&format!("{kept} objects are as they should be; nothing was changed (--dry-run)"));
-    kept < writes.len() || !missing.is_empty() || !found.stale.is_empty()
+    kept < writes.len() || !found.missing.is_empty() || !found.stale.is_empty()
 }
 
 /// What runs, and what runs pods through istiod: applied when the rest is there.

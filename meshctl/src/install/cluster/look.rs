@@ -66,6 +66,8 @@ pub struct Found {
     pub istiods: Vec<Istiod>,
     /// Wanted objects that exist, as they are.
     pub live: BTreeMap<Id, Value>,
+    /// Namespaces of wanted objects that do not exist.
+    pub missing: BTreeSet<String>,
     /// Objects of the same installation that are not wanted any more.
     pub stale: BTreeSet<Id>,
 }
@@ -98,9 +100,10 @@ impl DefaultRevision {
 pub async fn look(objects: &Objects, info: &Info, wanted: &[Value], revision: &str) -> Result<Found> {
     let ids: Vec<Id> = wanted.iter().map(Id::of).collect::<Result<_>>()?;
     let deployments = Row::of("Deployment").expect("in the table");
-    let (istiods, live, stale) = futures_util::try_join!(
+    let (istiods, live, missing, stale) = futures_util::try_join!(
         objects.list(deployments, "", "app=istiod"),
         live(objects, &ids),
+        missing(objects, &ids),
         stale(objects, &ids, revision),
     )?;
     let digits =
@@ -110,6 +113,7 @@ pub async fn look(objects: &Objects, info: &Info, wanted: &[Value], revision: &s
         number: (digits(&info.major), digits(&info.minor)),
         istiods: istiods.iter().map(Istiod::read).collect(),
         live,
+        missing,
         stale,
     })
 }
@@ -120,6 +124,19 @@ async fn live(objects: &Objects, ids: &[Id]) -> Result<BTreeMap<Id, Value>> {
     let found: Vec<(Option<Value>, Id)> =
         futures_util::stream::iter(ids.to_vec()).map(get).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(found.into_iter().filter_map(|(object, id)| Some((id, object?))).collect())
+}
+
+/// Namespaces of the wanted objects that do not exist.
+async fn missing(objects: &Objects, ids: &[Id]) -> Result<BTreeSet<String>> {
+    let names: BTreeSet<&str> =
+        ids.iter().map(|id| id.namespace.as_str()).filter(|name| !name.is_empty()).collect();
+    let mut missing = BTreeSet::new();
+    for name in names {
+        if objects.get(&Id::new("Namespace", "", name)).await?.is_none() {
+            missing.insert(name.to_owned());
+        }
+    }
+    Ok(missing)
 }
 
 /// Objects that an earlier run applied for this revision and that are not wanted any more.

@@ -15,3 +15,10 @@ meshctl tag set Prod --revision canary
 meshctl tag set prod
 meshctl precheck --from-version one
 meshctl manifest diff a.yaml
+meshctl install -f fixtures/operator-wrong.yaml --set values.pilot.env=x -y
+meshctl install -f fixtures/kubeconfig.yaml -y
+meshctl install --revision Canary.1 -y
+meshctl install --set values.pilot.env=x --set values.pilot.autoscaleMin=many -y
+meshctl install --set components.pilot=1 --set components.ingressGateways[0].enabled=yess -y
+meshctl install --set meshConfig.accesslogFile=/dev/stdout -y
+meshctl install --set values=3 -y
