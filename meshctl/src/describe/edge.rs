@@ -13,7 +13,7 @@ use pilot::model::scope::Visible;
 use pilot::offline::Paper;
 use serde_json::Value;
 
-use super::name;
+use super::common::name;
 use super::rules::shown;
 
 /// Everything that leads to a service from outside; empty if nothing does.

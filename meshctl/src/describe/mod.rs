@@ -10,6 +10,5 @@ mod pod;
 mod rules;
 mod service;
 
-use common::{LINE, name};
 pub use pod::{Told, pod};
 pub use service::service;

@@ -2,8 +2,6 @@
 //!
 //! In: the pod as an API server shows it, the mesh on paper, what its proxy has. Out: text.
 
-use std::fmt::Write as _;
-
 use api::meta::labels_match;
 use api::security::{MtlsMode, PeerAuthentication};
 use pilot::model::identity::Mode;
@@ -11,8 +9,9 @@ use pilot::model::workloads::Workload;
 use pilot::offline::Paper;
 use serde_json::Value;
 
+use super::common::{LINE, name};
+use super::edge;
 use super::rules::About;
-use super::{LINE, edge, name};
 use crate::client::Pod;
 
 /// What else is known of a pod.
@@ -30,14 +29,16 @@ pub fn pod(paper: &Paper, value: &Value, told: &Told, namespace: &str) -> String
     let mut out = head(value, &own, namespace);
     if !own.meshed {
         if !told.ignore_unmeshed {
-            let _ =
-                writeln!(out, "WARNING: {} is not part of the mesh: it has no proxy beside it", own.full());
+            out.push_str(&format!(
+                "WARNING: {} is not part of the mesh: it has no proxy beside it\n",
+                own.full()
+            ));
         }
         return out;
     }
     out.push_str(&suggestions(&own));
     let Some(workload) = paper.snapshot.workloads.named(&own.namespace, &own.name) else {
-        let _ = writeln!(out, "WARNING: {} has no address yet", own.full());
+        out.push_str(&format!("WARNING: {} has no address yet\n", own.full()));
         return out;
     };
     let about = About { paper, namespace: &own.namespace, pods: vec![workload] };
@@ -62,7 +63,7 @@ pub fn pod(paper: &Paper, value: &Value, told: &Told, namespace: &str) -> String
         out.push_str("no Service selects it: nobody in the mesh can call it by a name\n");
     }
     if !told.policies.is_empty() {
-        let _ = writeln!(out, "RBAC policies: {}", told.policies.join(", "));
+        out.push_str(&format!("RBAC policies: {}\n", told.policies.join(", ")));
     }
     out.push_str(LINE);
     out.push_str(&authentication(paper, workload, namespace));
@@ -73,7 +74,7 @@ pub fn pod(paper: &Paper, value: &Value, told: &Told, namespace: &str) -> String
     if !edge::has_gateways(paper) {
         out.push_str("Skipping Gateway information (no ingress gateway pods)\n");
     } else if !outside.is_empty() {
-        let _ = write!(out, "\n{outside}");
+        out.push_str(&format!("\n{outside}"));
     }
     out
 }
@@ -84,7 +85,7 @@ fn head(value: &Value, own: &Pod, namespace: &str) -> String {
     let revision =
         meta["annotations"]["istio.io/rev"].as_str().or_else(|| meta["labels"]["istio.io/rev"].as_str());
     if let Some(revision) = revision {
-        let _ = writeln!(out, "   Pod Revision: {revision}");
+        out.push_str(&format!("   Pod Revision: {revision}\n"));
     }
     let mut ports = Vec::new();
     for list in ["containers", "initContainers"] {
@@ -100,12 +101,12 @@ fn head(value: &Value, own: &Pod, namespace: &str) -> String {
     match ports.as_slice() {
         [] => out.push_str("   Pod does not expose ports\n"),
         ports => {
-            let _ = writeln!(out, "   Pod Ports: {}", ports.join(", "));
+            out.push_str(&format!("   Pod Ports: {}\n", ports.join(", ")));
         }
     }
     let phase = value["status"]["phase"].as_str().unwrap_or("Running");
     if phase != "Running" {
-        let _ = writeln!(out, "   WARNING: the pod is not running, it is {phase}");
+        out.push_str(&format!("   WARNING: the pod is not running, it is {phase}\n"));
     } else if !own.ready {
         out.push_str("   WARNING: the pod is not ready: Services leave it out\n");
     }
@@ -156,11 +157,11 @@ fn authentication(paper: &Paper, workload: &Workload, namespace: &str) -> String
     if !ports.is_empty() {
         out.push_str("   Port Level mTLS mode:\n");
         for (number, mode) in ports {
-            let _ = writeln!(out, "      {number}: {}", word(mode));
+            out.push_str(&format!("      {number}: {}\n", word(mode)));
         }
     }
     if !applied.is_empty() {
-        let _ = writeln!(out, "Applied PeerAuthentication:\n   {}", applied.join(", "));
+        out.push_str(&format!("Applied PeerAuthentication:\n   {}\n", applied.join(", ")));
     }
     out
 }

@@ -15,7 +15,7 @@ use pilot::model::service::{Port, Protocol, Target};
 use pilot::model::workloads::Workload;
 use pilot::offline::Paper;
 
-use super::name;
+use super::common::name;
 
 /// Where the reader stands, and what is described.
 pub(super) struct About<'a> {

@@ -6,8 +6,9 @@ use api::meta::labels_match;
 use pilot::model::workloads::Workload;
 use pilot::offline::Paper;
 
+use super::common::LINE;
+use super::edge;
 use super::rules::About;
-use super::{LINE, edge};
 
 /// The whole page. `own` needs no mention.
 pub fn service(

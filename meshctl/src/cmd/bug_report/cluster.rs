@@ -3,8 +3,6 @@
 //! In: lists of objects. Out: name and text of each file below `cluster/`. Values of Secrets, of variables that look like
 //! secrets, and what `kubectl apply` has copied into annotations are left out. Pure but for the lists.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use api::Kind;
 use api::kind::Family;
@@ -178,37 +176,34 @@ fn pods(list: &[Value]) -> String {
     let mut out = String::new();
     for pod in list {
         let place = format!("{}/{}", text(pod, &["metadata", "namespace"]), text(pod, &["metadata", "name"]));
-        let _ = writeln!(
-            out,
-            "{place}: {} on {} ({}), since {}",
+        out.push_str(&format!(
+            "{place}: {} on {} ({}), since {}\n",
             text(pod, &["status", "phase"]),
             text(pod, &["spec", "nodeName"]),
             text(pod, &["status", "podIP"]),
             text(pod, &["metadata", "creationTimestamp"])
-        );
+        ));
         for condition in pod["status"]["conditions"].as_array().into_iter().flatten() {
             if condition["status"] != "True" {
-                let _ = writeln!(
-                    out,
-                    "   not {}: {} {}",
+                out.push_str(&format!(
+                    "   not {}: {} {}\n",
                     text(condition, &["type"]),
                     text(condition, &["reason"]),
                     text(condition, &["message"])
-                );
+                ));
             }
         }
         for list in ["initContainerStatuses", "containerStatuses"] {
             for state in pod["status"][list].as_array().into_iter().flatten() {
                 let now: Map<String, Value> = state["state"].as_object().cloned().unwrap_or_default();
-                let _ = writeln!(
-                    out,
-                    "   {}: ready {}, {} restarts, {}, image {}",
+                out.push_str(&format!(
+                    "   {}: ready {}, {} restarts, {}, image {}\n",
                     text(state, &["name"]),
                     state["ready"],
                     state["restartCount"],
                     Value::Object(now),
                     text(state, &["imageID"])
-                );
+                ));
             }
         }
     }
