@@ -6,17 +6,20 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base::drain::{self, Watch};
 use base::metrics::Metrics;
 use base::ready::Ready;
+use base::task::Bound;
 use base::telemetry::Levels;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::authority::Authority;
 use crate::cluster::{self, Cluster};
 use crate::debug::{self, Debug};
+use crate::environment;
 use crate::push::{self, Admission, Hub, Stats};
 use crate::settings::Settings;
 use crate::source::{self, Batch, Debounce};
@@ -40,7 +43,27 @@ pub fn main(settings: Settings) -> Result<()> {
 }
 
 async fn run(settings: Settings, levels: &Levels) -> Result<()> {
+    for (name, value) in environment::unhonoured(|name| std::env::var(name).ok()) {
+        tracing::warn!("{name}={value} is not honoured; pilot does what istiod does without it");
+    }
     let (trigger, watch) = drain::pair();
+    let mut signals = Signals::new()?;
+    let shutdown = settings.shutdown;
+    let running = tokio::select! {
+        running = up(settings, levels, watch) => running?,
+        // Nobody was served yet, and nothing is held.
+        () = signals.ended() => return Ok(()),
+    };
+    signals.ended().await;
+    tracing::info!("ending");
+    let outcome = trigger.drain(shutdown).await;
+    tracing::info!(?outcome, "ended");
+    drop(running);
+    Ok(())
+}
+
+/// Starts everything; what is returned publishes until it is dropped.
+async fn up(settings: Settings, levels: &Levels, watch: Watch) -> Result<Bound> {
     let metrics = Metrics::new();
     let ready = Ready::new();
     let published = ready.block("configuration");
@@ -49,9 +72,10 @@ async fn run(settings: Settings, levels: &Levels) -> Result<()> {
     let (batches, mut received) = mpsc::channel(16);
     let watching = base::task::spawn("source", objects(settings.clone(), cluster.clone(), batches));
     let Some(first) = received.recv().await else {
-        return watching.await.context("the source of objects ended")?;
+        watching.await.context("the source of objects ended")??;
+        bail!("the source of objects ended");
     };
-    let mut writer = Writer::new(world(&settings, cluster.as_ref()), first);
+    let mut writer = Writer::new(World::at(settings.home()), first);
     let hub = Arc::new(Hub::new(writer.snapshot.clone(), Stats::new(&metrics), "istiod"));
     let injection = match &cluster {
         Some(cluster) => {
@@ -84,30 +108,17 @@ async fn run(settings: Settings, levels: &Levels) -> Result<()> {
     published.clear();
     tracing::info!(objects = writer.world.len(), findings = writer.findings.load().len(), "ready");
     let lane = Debounce::new(settings.debounce_after, settings.debounce_max);
-    let _writing =
-        base::task::spawn("writer", async move { writer.follow(received, lane, &hub).await }).bound();
-    ended().await?;
-    tracing::info!("ending");
-    drop(watch);
-    trigger.drain(settings.shutdown).await;
-    Ok(())
-}
-
-/// The empty world. In a cluster the mesh's settings are in the ConfigMap of this revision.
-fn world(settings: &Settings, cluster: Option<&Cluster>) -> World {
-    match cluster {
-        Some(cluster) => World::with_settings(&cluster.namespace, &settings.config_map()),
-        None => World::default(),
-    }
+    let writing = base::task::spawn("writer", async move { writer.follow(received, lane, &hub).await });
+    Ok(writing.bound())
 }
 
 /// Objects of a folder or of a cluster.
 async fn objects(settings: Settings, cluster: Option<Cluster>, batches: mpsc::Sender<Batch>) -> Result<()> {
-    let name = settings.config_map();
+    let home = settings.home();
     match (settings.config_dir, cluster) {
         (Some(folder), _) => source::watch(folder, batches).await,
-        (None, Some(Cluster { client, namespace })) => {
-            source::watch_cluster(client, &namespace, &name, batches).await;
+        (None, Some(Cluster { client, .. })) => {
+            source::watch_cluster(client, &home, batches).await;
             Ok(())
         }
         (None, None) => Ok(()),
@@ -171,13 +182,18 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be listened on"))
 }
 
-/// SIGTERM or SIGINT.
-async fn ended() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// SIGTERM and SIGINT, heard from the start: a program that is pid 1 of its pod would ignore them otherwise.
+struct Signals(Signal, Signal);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     }
-    Ok(())
+
+    async fn ended(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
 }

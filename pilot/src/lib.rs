@@ -11,6 +11,7 @@ pub mod app;
 mod authority;
 mod cluster;
 pub mod debug;
+mod environment;
 pub mod model;
 pub mod offline;
 pub mod push;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 
+use crate::world::Home;
+
 /// The configuration server of the mesh: reads objects, tells proxies what they mean.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "pilot", version, about, disable_help_subcommand = true)]
@@ -110,6 +112,14 @@ pub struct Settings {
         value_parser = truth)]
     pub xds_identity_check: bool,
 
+    /// Percentage of requests that are traced where mesh settings and Telemetry say nothing
+    #[arg(long, env = "PILOT_TRACE_SAMPLING", default_value_t = 1.0, value_parser = percentage, hide = true)]
+    pub trace_sampling: f64,
+
+    /// Who makes pilot's certificate; no other is supported
+    #[arg(long, env = "PILOT_CERT_PROVIDER", default_value = "istiod", value_parser = ["istiod"], hide = true)]
+    pub certificate_provider: String,
+
     /// Quiet time after which a burst of changes goes out
     #[arg(long, env = "PILOT_DEBOUNCE_AFTER", default_value = "100ms", value_parser = duration)]
     pub debounce_after: Duration,
@@ -147,9 +157,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Name of the ConfigMap with the mesh's settings.
-    pub fn config_map(&self) -> String {
-        format!("istio{}", self.webhook.suffix())
+    /// What this control plane knows of itself. On a laptop there is one place for mesh settings.
+    pub fn home(&self) -> Home {
+        let home = Home { trace_sampling: self.trace_sampling, ..Home::default() };
+        match self.config_dir {
+            Some(_) => home,
+            None => Home {
+                namespace: self.namespace.clone(),
+                config_map: format!("istio{}", self.webhook.suffix()),
+                ..home
+            },
+        }
     }
 
     /// DNS names under which clients reach this pilot: those that were given, and those of its services in the cluster.
@@ -189,6 +207,11 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     base::settings::parse_duration(text)
+}
+
+fn percentage(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| format!("{text:?} is no percentage: use a number from 0 to 100"))
 }
 
 /// A name for a pilot that is no pod.

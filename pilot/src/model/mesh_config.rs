@@ -21,10 +21,12 @@ use crate::world::World;
 
 /// Reads the mesh settings.
 pub(super) fn resolve(world: &World, findings: &mut Findings) -> Mesh {
-    let config = match world.settings() {
+    let mut config = match world.settings() {
         Some(object) => mesh_config_of(object, findings),
         None => default_mesh_config(),
     };
+    let tracing = config.default_config.tracing.get_or_insert_default();
+    tracing.sampling.get_or_insert(world.home().trace_sampling);
     let mut mesh = convert(&config);
     mesh.discovered = discovered(world, &config, &mesh.root_namespace);
     mesh

@@ -6,4 +6,4 @@ mod dirty;
 mod store;
 
 pub use dirty::Dirty;
-pub use store::World;
+pub use store::{Home, World};

@@ -18,17 +18,23 @@ pub struct World {
     objects: BTreeMap<Key, Arc<AnyObject>>,
     /// Number of changes per kind.
     changes: BTreeMap<Kind, u64>,
-    /// Namespace and name of the ConfigMap with the mesh settings.
-    settings: Place,
+    home: Arc<Home>,
 }
 
-/// Namespace and name.
-#[derive(Clone, Debug)]
-struct Place(Arc<str>, Arc<str>);
+/// What this control plane was told about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Home {
+    /// Namespace of the ConfigMap with the mesh settings.
+    pub namespace: String,
+    /// Its name.
+    pub config_map: String,
+    /// Percentage of requests that are traced where nothing else says it; Istio's `PILOT_TRACE_SAMPLING`, 1.
+    pub trace_sampling: f64,
+}
 
-impl Default for Place {
+impl Default for Home {
     fn default() -> Self {
-        Place("istio-system".into(), "istio".into())
+        Home { namespace: "istio-system".to_owned(), config_map: "istio".to_owned(), trace_sampling: 1.0 }
     }
 }
 
@@ -40,15 +46,19 @@ impl World {
         world
     }
 
-    /// An empty world whose mesh settings are elsewhere than in `istio-system/istio`.
-    pub fn with_settings(namespace: &str, name: &str) -> Self {
-        World { settings: Place(namespace.into(), name.into()), ..World::default() }
+    /// An empty world of a control plane that is not at home in `istio-system`.
+    pub fn at(home: Home) -> Self {
+        World { home: Arc::new(home), ..World::default() }
+    }
+
+    /// What this control plane was told about itself.
+    pub fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The ConfigMap with the mesh settings, if there is one.
     pub fn settings(&self) -> Option<&Object<ConfigMap>> {
-        let Place(namespace, name) = &self.settings;
-        self.get(namespace, name)
+        self.get(&self.home.namespace, &self.home.config_map)
     }
 
     /// Takes one batch.
@@ -82,7 +92,7 @@ impl World {
         World {
             objects: objects.map(|(key, object)| (key.clone(), object.clone())).collect(),
             changes: self.changes.clone(),
-            settings: self.settings.clone(),
+            home: self.home.clone(),
         }
     }
 

@@ -21,6 +21,7 @@ use super::collect::{Collector, Notice};
 use super::plan::{Plan, plans};
 use super::seen::Seen;
 use crate::source::Batch;
+use crate::world::Home;
 
 /// Objects per page of a list: bounds what a list costs at once.
 const PAGE: u32 = 250;
@@ -31,9 +32,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends the complete first batch, then what changes, until the receiver is gone.
 ///
-/// An API server that does not answer is waited for. The mesh's settings are in `config_map` of `namespace`.
-pub async fn watch(client: Client, namespace: &str, config_map: &str, batches: mpsc::Sender<Batch>) {
-    let plans = plans(namespace, config_map);
+/// An API server that does not answer is waited for. `home` says where the mesh's settings are.
+pub async fn watch(client: Client, home: &Home, batches: mpsc::Sender<Batch>) {
+    let plans = plans(&home.namespace, &home.config_map);
     let mut collector = Collector::new(plans.iter().map(|plan| plan.kind));
     let (notices, mut noticed) = mpsc::channel(1024);
     let (defined, definitions) = cell::channel(None);
