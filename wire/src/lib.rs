@@ -7,11 +7,12 @@
 //! ```
 //! Sessions are state machines without I/O ([`delta`], [`sotw`]); [`transport`] alone knows gRPC. The words of the
 //! contract: [`Kind`] (types, apply order), [`Resource`] (encoded once, version = hash), [`Node`] (who asks),
-//! [`SpiffeId`], [`Reject`], [`peer`] metadata, [`csr`] (certificates), [`nds`] (names). [`reflect`] turns any
+//! [`SpiffeId`], [`Reject`], [`peer`] metadata, [`csr`] (certificates), [`nds`] (names), [`health`] of applications. [`reflect`] turns any
 //! message into JSON and back.
 
 pub mod csr;
 pub mod delta;
+pub mod health;
 pub mod kind;
 pub mod nds;
 pub mod node;

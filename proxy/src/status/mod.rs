@@ -4,7 +4,6 @@
 //! In: the running [`Process`]. Out: what Istio's agent answers on the same ports. Only for a proxy of a mesh; a
 //! bootstrap file says itself what it wants to serve.
 
-mod grpc;
 mod merge;
 mod ports;
 mod probe;

@@ -14,7 +14,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::Full;
 
-use super::grpc;
 use super::reach::{Reach, exchange};
 use crate::settings::{AppProbe, Check};
 use crate::tls::{self, ClientTls, Overrides, Secrets, Versions};
@@ -61,7 +60,7 @@ impl Probes {
             Check::Grpc { port, service } => {
                 let (stream, at) = self.reach.pod(*port).await?;
                 let agent = request.headers.get(http::header::USER_AGENT);
-                grpc::check(stream, at, service, agent).await.map(|()| (StatusCode::OK, Bytes::new()))
+                wire::health::check(stream, at, service, agent).await.map(|()| (StatusCode::OK, Bytes::new()))
             }
         }
     }

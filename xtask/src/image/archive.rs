@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::catalog::Image;
-use super::layer::{append_file, finish};
+use super::layer::Tar;
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -67,16 +67,15 @@ impl Archive {
 
     /// The whole file.
     pub(crate) fn write(&self) -> Vec<u8> {
-        let mut tar = Vec::new();
+        let mut tar = Tar::default();
         for (digest, contents) in &self.blobs {
-            append_file(&mut tar, &format!("blobs/sha256/{digest}"), contents);
+            tar.file(&format!("blobs/sha256/{digest}"), contents.clone());
         }
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests });
-        append_file(&mut tar, "index.json", index.to_string().as_bytes());
-        append_file(&mut tar, "manifest.json", Value::from(self.docker.clone()).to_string().as_bytes());
-        append_file(&mut tar, "oci-layout", json!({ "imageLayoutVersion": "1.0.0" }).to_string().as_bytes());
-        finish(&mut tar);
-        tar
+        tar.file("index.json", index.to_string().into());
+        tar.file("manifest.json", Value::from(self.docker.clone()).to_string().into());
+        tar.file("oci-layout", json!({ "imageLayoutVersion": "1.0.0" }).to_string().into());
+        tar.finish()
     }
 
     fn json(&mut self, value: &Value) -> Result<String> {

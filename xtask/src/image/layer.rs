@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use tar::{Builder, EntryType, Header};
 
 use super::catalog::Group;
 
@@ -55,69 +56,65 @@ pub(crate) fn standard(programs: &Path, group: &Group) -> Result<Entries> {
     Ok(entries)
 }
 
-/// The tar.
+/// The layer's bytes.
 pub(crate) fn pack(entries: &Entries) -> Vec<u8> {
-    let mut tar = Vec::new();
+    let mut tar = Tar::default();
     let mut folders = std::collections::BTreeSet::new();
     for (path, entry) in entries {
         for (at, _) in path.match_indices('/') {
             let above = path.get(..at).expect("a slash is one byte");
             if folders.insert(above) && !entries.contains_key(above) {
-                append(&mut tar, above, &Entry::Folder { mode: 0o755 });
+                tar.append(above, &Entry::Folder { mode: 0o755 });
             }
         }
-        append(&mut tar, path, entry);
+        tar.append(path, entry);
     }
-    finish(&mut tar);
-    tar
+    tar.finish()
 }
 
-/// Appends one entry: a header of 512 bytes, then contents in whole blocks.
-fn append(tar: &mut Vec<u8>, path: &str, entry: &Entry) {
-    let (kind, mode, target, contents) = match entry {
-        Entry::File { mode, contents } => (b'0', *mode, "", contents.as_slice()),
-        Entry::Folder { mode } => (b'5', *mode, "", &[][..]),
-        Entry::Link(target) => (b'2', 0o777, target.as_str(), &[][..]),
-    };
-    let slash = if kind == b'5' { "/" } else { "" };
-    header(tar, &format!("{path}{slash}"), kind, mode, target, contents.len());
-    tar.extend_from_slice(contents);
-    tar.resize(tar.len().next_multiple_of(512), 0);
-}
+/// A tar in memory: of time 0 and owner root, so that the same contents are the same bytes.
+pub(crate) struct Tar(Builder<Vec<u8>>);
 
-/// A file of an archive that is no layer.
-pub(crate) fn append_file(tar: &mut Vec<u8>, path: &str, contents: &[u8]) {
-    header(tar, path, b'0', 0o644, "", contents.len());
-    tar.extend_from_slice(contents);
-    tar.resize(tar.len().next_multiple_of(512), 0);
-}
-
-/// Two empty blocks end an archive.
-pub(crate) fn finish(tar: &mut Vec<u8>) {
-    tar.resize(tar.len() + 1024, 0);
-}
-
-fn header(tar: &mut Vec<u8>, path: &str, kind: u8, mode: u32, target: &str, size: usize) {
-    assert!(path.len() <= 100 && target.len() <= 100, "{path}: names of our images are short");
-    let mut block = [0; 512];
-    let mut put = |at: usize, bytes: &[u8]| {
-        block.iter_mut().skip(at).zip(bytes).for_each(|(into, byte)| *into = *byte);
-    };
-    put(0, path.as_bytes());
-    put(100, format!("{mode:07o}").as_bytes());
-    for owner in [108, 116] {
-        put(owner, b"0000000");
+impl Default for Tar {
+    fn default() -> Self {
+        Tar(Builder::new(Vec::new()))
     }
-    put(124, format!("{size:011o}").as_bytes());
-    put(136, b"00000000000");
-    // The sum is taken with blanks in its own place.
-    put(148, b"        ");
-    put(156, &[kind]);
-    put(157, target.as_bytes());
-    put(257, b"ustar\x0000");
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block.iter_mut().skip(148).zip(format!("{sum:06o}\0 ").bytes()).for_each(|(into, byte)| *into = byte);
-    tar.extend_from_slice(&block);
+}
+
+impl Tar {
+    fn append(&mut self, path: &str, entry: &Entry) {
+        let mut header = Header::new_ustar();
+        let (kind, mode) = match entry {
+            Entry::File { mode, .. } => (EntryType::Regular, *mode),
+            Entry::Folder { mode } => (EntryType::Directory, *mode),
+            Entry::Link(_) => (EntryType::Symlink, 0o777),
+        };
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(0);
+        let done = match entry {
+            Entry::File { contents, .. } => {
+                header.set_size(contents.len() as u64);
+                self.0.append_data(&mut header, path, &contents[..])
+            }
+            Entry::Folder { .. } => self.0.append_data(&mut header, format!("{path}/"), &[][..]),
+            Entry::Link(target) => self.0.append_link(&mut header, path, target),
+        };
+        done.expect("memory takes everything, and paths of our images are sound");
+    }
+
+    /// A file of an archive that is no layer.
+    pub(crate) fn file(&mut self, path: &str, contents: Vec<u8>) {
+        self.append(path, &Entry::File { mode: 0o644, contents });
+    }
+
+    /// Its bytes.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0.into_inner().expect("memory takes everything")
+    }
 }
 
 #[cfg(test)]

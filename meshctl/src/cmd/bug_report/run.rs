@@ -65,7 +65,7 @@ pub fn run(args: &BugReport, globals: &Globals) -> Result<Printed> {
         archive: TarGz::new(
             BufWriter::new(file),
             u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default(),
-        )?,
+        ),
         log: String::new(),
         started: Instant::now(),
         size: 0,

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use api::core::{Container, HttpGetAction, Probe, TcpSocketAction};
 use api::text::IntOrString;
+use http::HeaderValue;
 use tokio::net::TcpStream;
 
+use super::http::AGENT;
 use crate::local::sandbox::Sandbox;
 
 /// First question, then ever slower until the first yes.
@@ -63,7 +65,10 @@ pub async fn ask(
     let service = grpc.service.as_deref().unwrap_or_default();
     Some(match port(&IntOrString::Int(grpc.port.into()), container) {
         Ok(port) => match connect(sandbox, address, port).await {
-            Ok(stream) => super::grpc::check(stream, service).await,
+            Ok(stream) => {
+                let at = SocketAddr::new(address, port);
+                wire::health::check(stream, at, service, Some(&HeaderValue::from_static(AGENT))).await
+            }
             Err(error) => Err(error),
         },
         Err(error) => Err(error),

@@ -71,7 +71,7 @@ async fn question(
 }
 
 /// As kubelets say who they are; some applications answer it differently.
-const AGENT: &str = "kube-probe/1.36";
+pub(super) const AGENT: &str = "kube-probe/1.36";
 
 fn anybody() -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

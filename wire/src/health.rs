@@ -1,7 +1,7 @@
 //! `grpc.health.v1.Health/Check` over plain HTTP/2, as kubelets ask it.
 //!
-//! In: a connection to the application, a service name (empty: the whole server). Out: whether it is SERVING. Called
-//! by `probe`.
+//! In: a connection to the application, a service name (empty: the whole server). Out: whether it is SERVING. Asked by the
+//! proxy for kubelets, and by the laptop mesh, which is its own kubelet.
 
 use std::net::SocketAddr;
 
@@ -31,8 +31,11 @@ const SERVING: i32 = 1;
 const NOT_FOUND: u32 = 5;
 const UNIMPLEMENTED: u32 = 12;
 
-/// Asks once. `agent`: who asks us.
-pub(super) async fn check(
+/// Asks once. `at` becomes the authority, `agent` the `User-Agent`.
+///
+/// # Errors
+/// In words: the connection failed, the server has no such service, or it is not serving.
+pub async fn check(
     stream: TcpStream,
     at: SocketAddr,
     service: &str,
