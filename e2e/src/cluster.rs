@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::laptop::Output;
+use crate::driven::Output;
 use crate::programs::sample;
 use crate::until::eventually;
 

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::client::Ask;
 use crate::cluster::{Namespace, expect, kubectl};
-use crate::laptop::{Output, free_ports};
+use crate::driven::Output;
+use crate::laptop::free_ports;
 use crate::process::{Folder, Process};
 use crate::programs::program;
 

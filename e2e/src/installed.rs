@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::client::{Ask, Reply};
+use crate::client::Ask;
 use crate::cluster::{kubeconfig, kubectl};
-use crate::laptop::Output;
+use crate::driven::{Driven, Output};
 use crate::programs::{program, sample};
 use crate::until::eventually;
 
@@ -86,101 +86,6 @@ impl Installed {
         mesh
     }
 
-    /// The folder for whatever a test writes.
-    pub fn home(&self) -> &Path {
-        &self.home
-    }
-
-    /// kubectl or `meshctl`: on a laptop all these words are meshctl's.
-    pub fn meshctl(&self, args: &[&str]) -> Output {
-        if is_kubectl(args) { kubectl(args) } else { meshctl(args) }
-    }
-
-    /// Runs it, and fails the test with what it printed when it fails.
-    #[track_caller]
-    pub fn ok(&self, args: &[&str]) -> String {
-        let output = self.meshctl(args);
-        assert!(output.success, "{}: {output}\n{}", args.join(" "), self.story());
-        output.stdout
-    }
-
-    /// `kubectl apply -f` a sample.
-    #[track_caller]
-    pub fn apply(&self, path: &str) -> String {
-        self.apply_file(&sample(path))
-    }
-
-    /// `kubectl delete -f` a sample.
-    #[track_caller]
-    pub fn delete(&self, path: &str) -> String {
-        self.ok(&["delete", "-f", &sample(path)])
-    }
-
-    /// Writes objects to a file of this mesh; gives its path.
-    pub fn file(&self, name: &str, text: &str) -> String {
-        let path = self.home.join(name);
-        std::fs::write(&path, text).expect("the folder can be written");
-        path.display().to_string()
-    }
-
-    /// `kubectl apply -f` of text.
-    #[track_caller]
-    pub fn apply_text(&self, name: &str, text: &str) -> String {
-        let file = self.file(name, text);
-        self.apply_file(&file)
-    }
-
-    #[track_caller]
-    fn apply_file(&self, file: &str) -> String {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).push(file.to_owned());
-        self.ok(&["apply", "-f", file])
-    }
-
-    /// Runs a command in a Deployment's pod.
-    #[track_caller]
-    pub fn exec(&self, deployment: &str, container: &str, command: &[&str]) -> Output {
-        let target = format!("deploy/{deployment}");
-        let mut args = vec!["exec", target.as_str(), "-c", container, "--"];
-        args.extend(command);
-        self.meshctl(&args)
-    }
-
-    /// A request to the ingress gateway, tried again while nobody listens yet.
-    #[track_caller]
-    pub fn ask(&self, ask: &Ask<'_>) -> Reply {
-        eventually("an answer of the gateway", || ask.send(self.http))
-    }
-
-    /// `GET path` through the gateway.
-    #[track_caller]
-    pub fn get(&self, path: &str) -> Reply {
-        self.ask(&Ask::get(path))
-    }
-
-    /// Names of the pods with a label, such as `app=reviews`; those that are ending are none.
-    #[track_caller]
-    pub fn pods(&self, selector: &str) -> Vec<String> {
-        let template =
-            "jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{\"\\n\"}{end}";
-        let out = self.ok(&["get", "pods", "-l", selector, "-o", template]);
-        out.lines().filter_map(|line| line.strip_suffix(' ')).map(str::to_owned).collect()
-    }
-
-    /// Logs of a container of a Deployment's first pod.
-    #[track_caller]
-    pub fn logs(&self, deployment: &str, container: &str) -> String {
-        self.ok(&["logs", &format!("deploy/{deployment}"), "-c", container, "--tail=-1"])
-    }
-
-    /// What a proxy's metrics endpoint says (port 15020, merged).
-    #[track_caller]
-    pub fn metrics(&self, deployment: &str) -> String {
-        let output =
-            self.exec(deployment, "istio-proxy", &["pilot-agent", "request", "GET", "stats/prometheus"]);
-        assert!(output.success, "metrics of {deployment}: {output}");
-        output.stdout
-    }
-
     /// What the control plane's metrics endpoint says; nothing while it does not run.
     pub fn pilot_metrics(&self) -> String {
         let path = "jsonpath={.items[?(@.status.phase==\"Running\")].metadata.name}";
@@ -225,8 +130,26 @@ impl Installed {
         let patch = serde_json::json!({"data": {"mesh": text}}).to_string();
         self.ok(&["patch", "configmap", "istio", "-n", "istio-system", "--type=merge", "-p", &patch]);
     }
+}
 
-    /// What the pods look like, for a failure's message.
+impl Driven for Installed {
+    fn home(&self) -> &Path {
+        &self.home
+    }
+
+    fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// kubectl or `meshctl`: on a laptop all these words are meshctl's.
+    fn meshctl(&self, args: &[&str]) -> Output {
+        if is_kubectl(args) { kubectl(args) } else { meshctl(args) }
+    }
+
+    fn applied(&self, file: &str) {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner).push(file.to_owned());
+    }
+
     fn story(&self) -> String {
         let pods = kubectl(&["get", "pods", "-A", "-o", "wide"]);
         let events = kubectl(&["get", "events", "-A", "--sort-by=.lastTimestamp"]);

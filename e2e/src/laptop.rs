@@ -6,42 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::client::{Ask, Reply};
+use crate::driven::{Driven, Output};
 use crate::programs::{program, sample};
-use crate::until::eventually;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
-
-/// What a command printed.
-#[derive(Clone, Debug)]
-pub struct Output {
-    pub success: bool,
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Output {
-    /// Runs a command to its end.
-    ///
-    /// # Panics
-    /// It cannot be started.
-    pub fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Output {
-            success: output.status.success(),
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-impl std::fmt::Display for Output {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
-    }
-}
 
 /// A running mesh.
 pub struct Laptop {
@@ -93,16 +61,6 @@ impl Laptop {
         mesh
     }
 
-    /// The folder that holds this mesh's state and whatever a test writes.
-    pub fn home(&self) -> &Path {
-        &self.home
-    }
-
-    /// Runs `meshctl` on this mesh.
-    pub fn meshctl(&self, args: &[&str]) -> Output {
-        Output::of(&mut self.command(args))
-    }
-
     /// The command, for tests that want to hold the process.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("meshctl"));
@@ -110,83 +68,6 @@ impl Laptop {
         command.env("XDG_STATE_HOME", self.home.join("state")).env("XDG_RUNTIME_DIR", &self.home);
         command.env_remove("KUBECONFIG");
         command
-    }
-
-    /// Runs it, and fails the test with what it printed when it fails.
-    #[track_caller]
-    pub fn ok(&self, args: &[&str]) -> String {
-        let output = self.meshctl(args);
-        assert!(output.success, "meshctl {}: {output}\n{}", args.join(" "), self.story());
-        output.stdout
-    }
-
-    /// `meshctl apply -f` a sample.
-    #[track_caller]
-    pub fn apply(&self, path: &str) -> String {
-        self.ok(&["apply", "-f", &sample(path)])
-    }
-
-    /// `meshctl delete -f` a sample.
-    #[track_caller]
-    pub fn delete(&self, path: &str) -> String {
-        self.ok(&["delete", "-f", &sample(path)])
-    }
-
-    /// Writes objects to a file of this mesh; gives its path.
-    pub fn file(&self, name: &str, text: &str) -> String {
-        let path = self.home.join(name);
-        std::fs::write(&path, text).expect("the state folder can be written");
-        path.display().to_string()
-    }
-
-    /// `meshctl apply -f` of text.
-    #[track_caller]
-    pub fn apply_text(&self, name: &str, text: &str) -> String {
-        let file = self.file(name, text);
-        self.ok(&["apply", "-f", &file])
-    }
-
-    /// Runs a command in the first pod of a Deployment.
-    #[track_caller]
-    pub fn exec(&self, deployment: &str, container: &str, command: &[&str]) -> Output {
-        let target = format!("deploy/{deployment}");
-        let mut args = vec!["exec", target.as_str(), "-c", container, "--"];
-        args.extend(command);
-        self.meshctl(&args)
-    }
-
-    /// A request to the ingress gateway, tried again while nobody listens yet.
-    #[track_caller]
-    pub fn ask(&self, ask: &Ask<'_>) -> Reply {
-        eventually("an answer of the gateway", || ask.send(self.http))
-    }
-
-    /// `GET path` through the gateway.
-    #[track_caller]
-    pub fn get(&self, path: &str) -> Reply {
-        self.ask(&Ask::get(path))
-    }
-
-    /// Names of the pods with a label, such as `app=reviews`.
-    #[track_caller]
-    pub fn pods(&self, selector: &str) -> Vec<String> {
-        let out = self.ok(&["get", "pods", "-l", selector, "-o", "name"]);
-        out.lines().map(|line| line.trim_start_matches("pod/").to_string()).collect()
-    }
-
-    /// Logs of a container of a Deployment's first pod.
-    #[track_caller]
-    pub fn logs(&self, deployment: &str, container: &str) -> String {
-        self.ok(&["logs", &format!("deploy/{deployment}"), "-c", container])
-    }
-
-    /// What a proxy's metrics endpoint says (port 15020, merged).
-    #[track_caller]
-    pub fn metrics(&self, deployment: &str) -> String {
-        let output =
-            self.exec(deployment, "istio-proxy", &["pilot-agent", "request", "GET", "stats/prometheus"]);
-        assert!(output.success, "metrics of {deployment}: {output}");
-        output.stdout
     }
 
     /// What the control plane's metrics endpoint says; nothing while it does not run.
@@ -221,8 +102,21 @@ impl Laptop {
         let status = Command::new("kill").args(["-9", &pid]).status().expect("kill");
         assert!(status.success());
     }
+}
 
-    /// The end of every log file, for a failure's message.
+impl Driven for Laptop {
+    fn home(&self) -> &Path {
+        &self.home
+    }
+
+    fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    fn meshctl(&self, args: &[&str]) -> Output {
+        Output::of(&mut self.command(args))
+    }
+
     fn story(&self) -> String {
         let mut story = String::new();
         let mut folders = vec![self.home.clone()];

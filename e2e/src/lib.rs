@@ -1,7 +1,7 @@
 //! The harness of the tests that need more than one component.
 //!
 //! `laptop` drives a whole mesh through `meshctl` and HTTP only, as a user would; `cluster` a Kubernetes through kubectl,
-//! `installed` a mesh on it, with the methods of `laptop`.
+//! `installed` a mesh on it; `driven` is what a test does with either.
 //! Nothing depends on this crate.
 //! Programs are found through `MESH_BIN_DIR` (set by `cargo xtask test`), samples through `MESH_SAMPLES`.
 
@@ -9,6 +9,7 @@ pub mod caller;
 pub mod client;
 pub mod cluster;
 pub mod control;
+pub mod driven;
 pub mod installed;
 pub mod laptop;
 pub mod load;

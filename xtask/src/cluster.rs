@@ -11,10 +11,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{image, sh};
 
-/// The name that kind knows our cluster by.
-const KIND_NAME: &str = "mesh";
 /// Where the API server answers on 127.0.0.1.
-pub(crate) const API_PORT: &str = "16443";
+const API_PORT: &str = "16443";
 
 /// Who makes the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +30,19 @@ impl Provider {
     }
 }
 
+/// One cluster of a provider. Several can stand beside each other.
+pub(crate) struct Cluster {
+    provider: Provider,
+    name: String,
+    /// Part of all its addresses (processes).
+    net: String,
+}
+
 /// How to talk to a running cluster.
-pub(crate) struct Reach {
-    pub(crate) kubeconfig: PathBuf,
+struct Reach {
+    kubeconfig: PathBuf,
     /// Where its kubectl is, if it brings one.
-    pub(crate) programs: Option<PathBuf>,
+    programs: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -60,14 +66,21 @@ pub(crate) fn cluster(args: &[String]) -> Result<()> {
     if command != "load" && !flags.words.is_empty() {
         bail!("cargo xtask cluster {command} takes no {}", flags.words.join(" "));
     }
-    let provider = choose(flags.provider)?;
+    let cluster = Cluster::of(choose(flags.provider)?, "kube", "0");
     match command.as_str() {
-        "up" => up(provider, &flags.tier, &flags.api_port),
-        "down" => down(provider, flags.wipe),
-        "load" => load(provider, &flags.words.iter().map(PathBuf::from).collect::<Vec<_>>()),
-        "check" => check(provider),
-        "env" => env(provider),
-        "figures" => figures(provider),
+        "up" => {
+            cluster.up(&flags.tier, Some(&flags.api_port))?;
+            cluster.env();
+            Ok(())
+        }
+        "down" => cluster.down(flags.wipe),
+        "load" => cluster.load(&flags.words.iter().map(PathBuf::from).collect::<Vec<_>>()),
+        "check" => cluster.check(),
+        "env" => {
+            cluster.env();
+            Ok(())
+        }
+        "figures" => cluster.figures(),
         other => {
             bail!("cargo xtask cluster has up, down, load, exec, check, env and figures, but no {other}")
         }
@@ -161,129 +174,175 @@ fn quiet(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Brings the cluster up; quick when it is up.
-pub(crate) fn up(provider: Provider, tier: &str, api_port: &str) -> Result<()> {
-    match provider {
-        Provider::Processes => {
-            sh::run(&mut script("fetch.sh"))?;
-            sh::run(&mut script("build.sh"))?;
-            sh::run(script("up.sh").arg(tier).env("MESH_CLUSTER_API_PORT", api_port))?;
-        }
-        Provider::Kind => {
-            if tier == "api" {
-                eprintln!("kind has no tier of the API alone: its node runs pods too");
-            }
-            if !kind_runs()? {
-                std::fs::create_dir_all(sh::target_dir())?;
-                let mut kind = kind(&["create", "cluster", "--wait", "180s"]);
-                sh::run(kind.arg("--kubeconfig").arg(reach(provider).kubeconfig))?;
-            }
-        }
-    }
-    env(provider)
-}
-
-/// Takes it down; objects stay unless `wipe`, if the provider can keep them.
-pub(crate) fn down(provider: Provider, wipe: bool) -> Result<()> {
-    match provider {
-        Provider::Processes if wipe => sh::run(script("down.sh").arg("--wipe")),
-        Provider::Processes => sh::run(&mut script("down.sh")),
-        // Nothing of a kind cluster outlives it.
-        Provider::Kind => sh::run(&mut kind(&["delete", "cluster"])),
-    }
-}
-
-/// True if the provider's cluster is up.
-pub(crate) fn running(provider: Provider) -> bool {
-    match provider {
-        Provider::Processes => quiet(script("exec.sh").arg("true")),
-        Provider::Kind => kind_runs().unwrap_or(false),
-    }
-}
-
-/// Hands image archives to the node; those of `cargo xtask image` if none are named.
-pub(crate) fn load(provider: Provider, files: &[PathBuf]) -> Result<()> {
-    let files = if files.is_empty() { image::archives() } else { files.to_vec() };
-    for file in files {
-        if !file.exists() {
-            bail!("no {}: `cargo xtask image` writes the mesh's images", file.display());
-        }
-        match provider {
-            // containerd's own command reads OCI layouts and docker-archives alike.
-            Provider::Processes => {
-                let mut ctr = script("exec.sh");
-                sh::run(ctr.args(["ctr", "images", "import"]).arg(&file).stdout(Stdio::null()))?;
-            }
-            Provider::Kind => sh::run(kind(&["load", "image-archive"]).arg(&file))?,
-        }
-    }
-    Ok(())
-}
-
 /// A command in the cluster's network; with kind that is this machine's own, so only the environment is set.
 fn exec(words: &[String]) -> Result<()> {
     let (program, rest) = words.split_first().context("cargo xtask cluster exec COMMAND...")?;
-    match choose(None)? {
-        Provider::Processes => sh::run(script("exec.sh").args(words)),
+    let cluster = Cluster::of(choose(None)?, "kube", "0");
+    match cluster.provider {
+        Provider::Processes => sh::run(cluster.script("exec.sh").args(words)),
         Provider::Kind => {
-            let kubeconfig = reach(Provider::Kind).kubeconfig;
-            sh::run(Command::new(program).args(rest).env("KUBECONFIG", kubeconfig))
+            sh::run(Command::new(program).args(rest).env("KUBECONFIG", cluster.reach().kubeconfig))
         }
     }
 }
 
-/// Installs the mesh afresh and prints what it takes.
-fn figures(provider: Provider) -> Result<()> {
-    sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--quiet"]))?;
-    let mut cargo = sh::cargo();
-    cargo.args(["test", "--workspace", "--quiet", "--test", "cluster"]);
-    enter(provider, &mut cargo)?;
-    cargo.args(["--", "--ignored", "--nocapture", "figures"]);
-    sh::run(cargo.env("MESH_BIN_DIR", sh::target_dir().join("debug")))
-}
-
-fn check(provider: Provider) -> Result<()> {
-    match provider {
-        Provider::Processes => sh::run(&mut script("check.sh")),
-        Provider::Kind => bail!("check.sh is about the cluster of processes; kind is tested by its makers"),
+impl Cluster {
+    /// The one that `MESH_CLUSTER_NAME` and `MESH_CLUSTER_NET` name, or this one.
+    pub(crate) fn of(provider: Provider, name: &str, net: &str) -> Self {
+        let or = |variable: &str, value: &str| std::env::var(variable).unwrap_or_else(|_| value.to_owned());
+        Cluster { provider, name: or("MESH_CLUSTER_NAME", name), net: or("MESH_CLUSTER_NET", net) }
     }
-}
 
-fn env(provider: Provider) -> Result<()> {
-    let reach = reach(provider);
-    println!("export KUBECONFIG={}", reach.kubeconfig.display());
-    if let Some(programs) = reach.programs {
-        println!("export PATH={}:$PATH", programs.display());
+    /// Builds what the provider runs, ten minutes once per machine; an error says why it cannot work here.
+    pub(crate) fn ready(&self) -> Result<()> {
+        if self.provider == Provider::Processes {
+            let what = "processes: Debian packages cannot be fetched";
+            sh::run(&mut self.script("fetch.sh")).context(what)?;
+            sh::run(&mut self.script("build.sh")).context("processes: Kubernetes cannot be built")?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Where the kubeconfig of a provider's cluster is.
-pub(crate) fn reach(provider: Provider) -> Reach {
-    match provider {
-        Provider::Kind => Reach { kubeconfig: sh::target_dir().join("kind.conf"), programs: None },
-        Provider::Processes => {
-            let name = std::env::var("MESH_CLUSTER_NAME").unwrap_or_else(|_| "kube".into());
-            let kubeconfig = cache().join("clusters").join(name).join("local.conf");
-            Reach { kubeconfig, programs: Some(programs_dir()) }
+    /// Brings it up; quick when it is up. Its API server also listens on this port of 127.0.0.1.
+    pub(crate) fn up(&self, tier: &str, api_port: Option<&str>) -> Result<()> {
+        self.ready()?;
+        match self.provider {
+            Provider::Processes => {
+                let mut up = self.script("up.sh");
+                up.arg(tier).envs(api_port.map(|port| ("MESH_CLUSTER_API_PORT", port)));
+                sh::run(&mut up)
+            }
+            Provider::Kind => {
+                if tier == "api" {
+                    eprintln!("kind has no tier of the API alone: its node runs pods too");
+                }
+                if self.running() {
+                    return Ok(());
+                }
+                std::fs::create_dir_all(sh::target_dir())?;
+                let mut kind = self.kind(&["create", "cluster", "--wait", "180s"]);
+                sh::run(kind.arg("--kubeconfig").arg(self.reach().kubeconfig))
+            }
         }
     }
-}
 
-/// Has `cargo` run its tests where the cluster's addresses can be reached, and tells them which cluster it is.
-pub(crate) fn enter(provider: Provider, cargo: &mut Command) -> Result<()> {
-    let reach = reach(provider);
-    match (provider, reach.programs) {
-        (Provider::Processes, Some(programs)) => {
-            let target = image::target()?.to_uppercase().replace('-', "_");
-            cargo.env(format!("CARGO_TARGET_{target}_RUNNER"), script_path("exec.sh"));
-            // Within its network the API server has its own address.
-            let inside = reach.kubeconfig.with_file_name("admin.conf");
-            cargo.env("MESH_KUBECONFIG", inside).env("MESH_KUBECTL", programs.join("kubectl"));
+    /// Takes it down; objects stay unless `wipe`, if the provider can keep them.
+    pub(crate) fn down(&self, wipe: bool) -> Result<()> {
+        match self.provider {
+            Provider::Processes if wipe => sh::run(self.script("down.sh").arg("--wipe")),
+            Provider::Processes => sh::run(&mut self.script("down.sh")),
+            // Nothing of a kind cluster outlives it.
+            Provider::Kind => sh::run(&mut self.kind(&["delete", "cluster"])),
         }
-        _ => drop(cargo.env("MESH_KUBECONFIG", reach.kubeconfig)),
     }
-    Ok(())
+
+    /// True if it is up.
+    pub(crate) fn running(&self) -> bool {
+        match self.provider {
+            Provider::Processes => quiet(self.script("exec.sh").arg("true")),
+            Provider::Kind => {
+                let told = Command::new("kind").args(["get", "clusters"]).output();
+                told.is_ok_and(|told| {
+                    String::from_utf8_lossy(&told.stdout).lines().any(|name| name == self.kind_name())
+                })
+            }
+        }
+    }
+
+    /// Hands image archives to the node; those of `cargo xtask image` if none are named.
+    pub(crate) fn load(&self, files: &[PathBuf]) -> Result<()> {
+        let files = if files.is_empty() { image::archives() } else { files.to_vec() };
+        for file in files {
+            if !file.exists() {
+                bail!("no {}: `cargo xtask image` writes the mesh's images", file.display());
+            }
+            match self.provider {
+                // containerd's own command reads OCI layouts and docker-archives alike.
+                Provider::Processes => {
+                    let mut ctr = self.script("exec.sh");
+                    sh::run(ctr.args(["ctr", "images", "import"]).arg(&file).stdout(Stdio::null()))?;
+                }
+                Provider::Kind => sh::run(self.kind(&["load", "image-archive"]).arg(&file))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs the mesh afresh and prints what it takes.
+    fn figures(&self) -> Result<()> {
+        sh::run(sh::cargo().args(["build", "--workspace", "--bins", "--quiet"]))?;
+        let mut cargo = sh::cargo();
+        cargo.args(["test", "--workspace", "--quiet", "--test", "cluster"]);
+        self.enter(&mut cargo)?;
+        cargo.args(["--", "--ignored", "--nocapture", "figures"]);
+        sh::run(cargo.env("MESH_BIN_DIR", sh::target_dir().join("debug")))
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.provider {
+            Provider::Processes => sh::run(&mut self.script("check.sh")),
+            Provider::Kind => {
+                bail!("check.sh is about the cluster of processes; kind is tested by its makers")
+            }
+        }
+    }
+
+    /// Prints what a shell needs to talk to it.
+    fn env(&self) {
+        let reach = self.reach();
+        println!("export KUBECONFIG={}", reach.kubeconfig.display());
+        if let Some(programs) = reach.programs {
+            println!("export PATH={}:$PATH", programs.display());
+        }
+    }
+
+    /// Where its kubeconfig is.
+    fn reach(&self) -> Reach {
+        match self.provider {
+            Provider::Kind => {
+                let file = format!("kind-{}.conf", self.name);
+                Reach { kubeconfig: sh::target_dir().join(file), programs: None }
+            }
+            Provider::Processes => {
+                let kubeconfig = cache().join("clusters").join(&self.name).join("local.conf");
+                Reach { kubeconfig, programs: Some(programs_dir()) }
+            }
+        }
+    }
+
+    /// Has `cargo` run its tests where the cluster's addresses can be reached, and tells them which cluster it is.
+    pub(crate) fn enter(&self, cargo: &mut Command) -> Result<()> {
+        let reach = self.reach();
+        match (self.provider, reach.programs) {
+            (Provider::Processes, Some(programs)) => {
+                let target = image::target()?.to_uppercase().replace('-', "_");
+                cargo.env(format!("CARGO_TARGET_{target}_RUNNER"), script_path("exec.sh"));
+                cargo.env("MESH_CLUSTER_NAME", &self.name).env("MESH_CLUSTER_NET", &self.net);
+                // Within its network the API server has its own address.
+                let inside = reach.kubeconfig.with_file_name("admin.conf");
+                cargo.env("MESH_KUBECONFIG", inside).env("MESH_KUBECTL", programs.join("kubectl"));
+            }
+            _ => drop(cargo.env("MESH_KUBECONFIG", reach.kubeconfig)),
+        }
+        Ok(())
+    }
+
+    fn script(&self, name: &str) -> Command {
+        let mut script = Command::new(script_path(name));
+        script.env("MESH_CLUSTER_NAME", &self.name).env("MESH_CLUSTER_NET", &self.net);
+        script
+    }
+
+    fn kind(&self, args: &[&str]) -> Command {
+        let mut kind = Command::new("kind");
+        kind.args(args).args(["--name", &self.kind_name()]);
+        kind
+    }
+
+    /// The name that kind knows it by.
+    fn kind_name(&self) -> String {
+        format!("mesh-{}", self.name)
+    }
 }
 
 /// What e2e/cluster/settings.sh calls DIR.
@@ -296,23 +355,8 @@ fn programs_dir() -> PathBuf {
     cache().join("bin")
 }
 
-fn script(name: &str) -> Command {
-    Command::new(script_path(name))
-}
-
 fn script_path(name: &str) -> PathBuf {
     sh::root().join("e2e/cluster").join(name)
-}
-
-fn kind(args: &[&str]) -> Command {
-    let mut kind = Command::new("kind");
-    kind.args(args).args(["--name", KIND_NAME]);
-    kind
-}
-
-fn kind_runs() -> Result<bool> {
-    let told = Command::new("kind").args(["get", "clusters"]).output().context("kind get clusters")?;
-    Ok(String::from_utf8_lossy(&told.stdout).lines().any(|name| name == KIND_NAME))
 }
 
 #[cfg(test)]

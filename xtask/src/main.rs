@@ -22,9 +22,10 @@ cargo xtask COMMAND
   up [DIR|FILE...]   build what is needed (release profile) and run the mesh with these manifests;
                      default samples/bookinfo; further arguments go to `meshctl up`
   test [STAGE...]    fetch the test equipment, build, run every stage (or the named ones), print what each took
-                     stages: lint graph size unit golden charts paper process laptop planes user
+                     stages: lint graph size unit golden charts paper process netns laptop planes user cluster
                      charts needs a Helm, which is built from its Go module when the stage is named
-                     --cluster (or the stage `cluster`): on a real Kubernetes, skipped where there can be none
+                     cluster (or --cluster): on a real Kubernetes, built once per machine in ten minutes, skipped
+                     where there can be none; --cluster=all runs its long tests too
   cluster up|down    a Kubernetes for tests: --provider kind|processes, --tier api|node, --api-port N, --wipe
   cluster load|exec  images into it (default: those of `image`); a command in its network
   cluster check|env  show what it can do; print KUBECONFIG and PATH for a shell

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every rung of the test ladder, in order, each timed and counted.
 //!
 //! The end-to-end stages need the real programs: they are built once and found through `MESH_BIN_DIR`.
-//! `MESH_ENVOY` and `MESH_PYTHONPATH` name the test equipment. The stage `cluster` is run only when it is asked for.
+//! `MESH_ENVOY` and `MESH_PYTHONPATH` name the test equipment.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,30 +9,39 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cluster::{self, Cluster};
 use crate::equip::{self, Equipment};
 use crate::stages::{Counts, Stages, counted};
-use crate::{cluster, graph, helm, image, sh, size};
+use crate::{graph, helm, image, sh, size};
 
 const STAGES: &[&str] = &[
     "lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "netns", "laptop", "planes",
-    "user",
+    "user", CLUSTER,
 ];
 
 /// Crates whose integration tests compare with files.
 const GOLDEN: &[&str] = &["api", "pilot", "proxy", "meshctl"];
 
-/// The stage that only runs when named, also as `--cluster`: its first run on a machine builds Kubernetes.
+/// The stage with flags of its own: `--cluster` names it, `--cluster=all` also runs its long tests.
 const CLUSTER: &str = "cluster";
 
-/// Runs the named stages, or all but the cluster's.
+/// Runs the named stages, or all.
 pub(crate) fn test(args: &[String]) -> Result<()> {
-    let args: Vec<&str> = args.iter().map(|a| if a == "--cluster" { CLUSTER } else { a.as_str() }).collect();
-    for arg in &args {
-        if !STAGES.contains(arg) && *arg != CLUSTER {
-            bail!("no stage named {arg}; there are {} {CLUSTER}", STAGES.join(" "));
+    let mut long = false;
+    let mut named = Vec::new();
+    for arg in args {
+        match arg.as_str() {
+            "--cluster" => named.push(CLUSTER),
+            "--cluster=all" => {
+                long = true;
+                named.push(CLUSTER);
+            }
+            name if STAGES.contains(&name) => named.push(name),
+            other => bail!("no stage named {other}; there are {}", STAGES.join(" ")),
         }
     }
-    let wanted = |name: &str| (args.is_empty() && name != CLUSTER) || args.contains(&name);
+    let args = named;
+    let wanted = |name: &str| args.is_empty() || args.contains(&name);
     let mut stages = Stages::default();
     let mut equipment = None;
     if wanted("process") || wanted("laptop") || wanted("planes") || wanted("user") {
@@ -50,6 +59,9 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         if wanted(name) {
             stages.stage(name, || work(equipment.as_ref()));
         }
+    }
+    if wanted(CLUSTER) {
+        stages.stage(CLUSTER, || on_cluster(long));
     }
     stages.close()
 }
@@ -69,7 +81,6 @@ fn table() -> Vec<(&'static str, Work)> {
         ("laptop", |e| e2e(&["laptop"], e)),
         ("planes", planes),
         ("user", as_user),
-        (CLUSTER, |_| on_cluster()),
     ]
 }
 
@@ -167,26 +178,36 @@ fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
     Ok(counted(&mut cargo)?.and(e2e(&["planes"], equipment)?))
 }
 
-/// The mesh's images on a real Kubernetes. Where there can be none the tests are counted as skipped.
-fn on_cluster() -> Result<Counts> {
+/// The mesh's images on a real Kubernetes of its own. Where there can be none the tests are counted as skipped.
+fn on_cluster(long: bool) -> Result<Counts> {
     let mut cargo = cargo_test(&["cluster".to_owned()]);
-    let provider = match cluster::choose(None) {
-        Ok(provider) => provider,
+    let possible = cluster::choose(None).and_then(|provider| {
+        let cluster = Cluster::of(provider, "test", "8");
+        cluster.ready()?;
+        Ok(cluster)
+    });
+    let cluster = match possible {
+        Ok(cluster) => cluster,
         Err(reason) => {
             eprintln!("SKIPPED: {reason:#}");
             return Ok(Counts { ignored: listed(&mut cargo)?, ..Counts::default() });
         }
     };
-    let was_up = cluster::running(provider);
-    image::image(&["--profile".into(), "release".into()])?;
-    cluster::up(provider, "node", cluster::API_PORT)?;
-    cluster::load(provider, &[])?;
-    cluster::enter(provider, &mut cargo)?;
+    // Quick to build, and the tests wait for conditions: how fast the programs are is for the figures to say.
+    image::image(&["--profile".into(), "dev".into()])?;
+    // Somebody who runs the stage again and again may bring it up before, and keeps it.
+    let was_up = cluster.running();
+    cluster.up("node", None)?;
+    cluster.load(&[])?;
+    cluster.enter(&mut cargo)?;
     // One mesh for all of them.
     cargo.args(["--", "--test-threads=1"]).env("MESH_BIN_DIR", sh::target_dir().join("debug"));
+    if long {
+        cargo.args(["--include-ignored", "--skip", "figures"]);
+    }
     let outcome = counted(&mut cargo);
     if !was_up {
-        cluster::down(provider, false)?;
+        cluster.down(true)?;
     }
     outcome
 }

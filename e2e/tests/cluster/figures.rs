@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Mesh;
 use e2e::client::Ask;
 use e2e::cluster::kubectl;
+use e2e::driven::Driven as _;
 use e2e::installed::meshctl;
 use e2e::programs::sample;
 use e2e::until::eventually;

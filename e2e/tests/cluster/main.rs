@@ -9,6 +9,7 @@
 mod applications;
 mod control_plane;
 mod figures;
+mod installation;
 mod pods;
 mod replicas;
 #[path = "../scenarios/mod.rs"]

@@ -3,6 +3,7 @@
 
 use crate::Mesh;
 use e2e::client::Ask;
+use e2e::driven::Driven as _;
 use e2e::load::Load;
 use e2e::until::eventually;
 

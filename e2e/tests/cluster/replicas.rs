@@ -1,6 +1,7 @@
 //! Several control planes: replicas of one, of which the leader is killed, and revisions side by side.
 
 use crate::Mesh;
+use e2e::driven::Driven as _;
 use e2e::load::Load;
 use e2e::until::eventually;
 

@@ -1,5 +1,6 @@
 //! up, down, get, apply, exec, scale, logs, and the tables of proxy-status and proxy-config.
 
+use e2e::driven::Driven as _;
 use e2e::laptop::Laptop;
 use e2e::until::eventually;
 

@@ -1,6 +1,7 @@
 //! What Kubernetes manifests say about pods, as a kubelet would do it: probes of every kind, Jobs, StatefulSets with
 //! names and volumes of their own, numbers of resources, images known from manifests beside.
 
+use e2e::driven::Driven as _;
 use e2e::laptop::Laptop;
 use e2e::until::eventually;
 

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::Mesh;
 use e2e::client::Ask;
+use e2e::driven::Driven as _;
 use e2e::until::eventually;
 
 const GATEWAY: &str = r#"

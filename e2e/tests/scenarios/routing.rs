@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Mesh;
 use e2e::client::{Ask, Reply};
+use e2e::driven::Driven as _;
 use e2e::until::eventually;
 
 /// Which reviews version answered, told by its stars: `v1` has none, `v2` black, `v3` red.

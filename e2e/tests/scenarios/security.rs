@@ -1,6 +1,7 @@
 //! Mutual TLS migration: PERMISSIVE takes plain text from a pod without a sidecar, STRICT does not.
 
 use crate::Mesh;
+use e2e::driven::Driven as _;
 use e2e::until::eventually;
 
 const STRICT: &str = r#"

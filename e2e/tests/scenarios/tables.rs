@@ -1,6 +1,7 @@
 //! The tables of proxy-status and proxy-config.
 
 use crate::Mesh;
+use e2e::driven::Driven as _;
 use e2e::until::eventually;
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::Mesh;
+use e2e::driven::Driven as _;
 use e2e::until::eventually;
 
 /// One connection, one line there and back.

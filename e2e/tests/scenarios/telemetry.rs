@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Mesh;
 use e2e::client::Ask;
+use e2e::driven::Driven as _;
 use e2e::until::eventually;
 
 /// The samples of one metric: labels and value.
