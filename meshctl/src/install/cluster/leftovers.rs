@@ -84,7 +84,8 @@ pub(super) async fn of_users(objects: &Objects, ids: &BTreeSet<Id>) -> Result<Ve
 /// What a namespace holds apart from what every namespace has: `Deployment prometheus`.
 pub(super) async fn in_namespace(objects: &Objects, namespace: &str) -> Result<Vec<String>> {
     let client = objects.cluster.client();
-    let discovery = Discovery::new(client.clone()).run().await;
+    // Asked at once: group by group, one whose definitions are just going would be an error.
+    let discovery = Discovery::new(client.clone()).run_aggregated().await;
     let discovery = discovery.map_err(|error| objects.cluster.explain("ask for its kinds", error))?;
     let kinds = discovery.groups().flat_map(|group| group.recommended_resources());
     let kinds = kinds.filter(|(resource, capabilities)| {
