@@ -21,6 +21,7 @@ pub mod ready;
 pub mod settings;
 pub mod task;
 pub mod telemetry;
+pub mod usage;
 
 pub use live::{Live, Reader};
 pub use name::Name;

@@ -97,7 +97,7 @@ impl Metrics {
         metric
     }
 
-    /// Everything in the Prometheus text format.
+    /// Everything in the Prometheus text format, and what this process uses.
     pub fn render(&self) -> String {
         let inner = self.inner.lock();
         let mut open = String::new();
@@ -105,7 +105,7 @@ impl Metrics {
         if let Err(error) = encode(&mut open, &inner.registry) {
             tracing::error!(%error, "metrics could not be encoded");
         }
-        to_prometheus(&open, &inner.exact)
+        to_prometheus(&open, &inner.exact) + &crate::usage::prometheus("")
     }
 }
 

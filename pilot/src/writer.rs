@@ -4,17 +4,18 @@
 //! is time: `model::resolve`, then `push::Hub::publish`. One task, started by `app`. Promises: a batch is published
 //! whole, and what is shown to debug pages and `meshctl` is what was published.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::Findings;
+use api::{Findings, Kind};
 use base::Live;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::model::{self, Snapshot};
-use crate::push::Hub;
+use crate::push::{Hub, TypeLabel};
 use crate::source::{Batch, Debounce};
-use crate::world::World;
+use crate::world::{Dirty, World};
 
 /// The only writer of objects: takes batches, resolves, publishes.
 pub(crate) struct Writer {
@@ -56,21 +57,24 @@ impl Writer {
                     let dirty = self.world.apply(batch.changes);
                     // A list that was read anew and holds nothing new is no change.
                     if told || !dirty.is_empty() {
+                        count(hub, &dirty);
                         lane.changed(Instant::now());
                     }
                 }
                 () = at(due) => {
-                    lane.fired(Instant::now());
-                    self.publish(hub);
+                    let now = Instant::now();
+                    let since = lane.waits_since().unwrap_or(now);
+                    lane.fired(now);
+                    self.publish(hub, since);
                 }
             }
         }
     }
 
-    fn publish(&mut self, hub: &Hub) {
+    fn publish(&mut self, hub: &Hub, since: Instant) {
         let (snapshot, found) = model::resolve(Some(&self.snapshot), &self.world);
         self.snapshot = snapshot;
-        hub.publish(self.snapshot.clone());
+        hub.publish(self.snapshot.clone(), since);
         // After it is in force: who sees an object here knows that the publication has it.
         self.shown.set(self.world.clone());
         self.tell(found);
@@ -88,6 +92,18 @@ impl Writer {
             }
         }
         self.findings.set(all);
+    }
+}
+
+/// Counts changes that make a publication necessary, under the names of Istio's triggers.
+fn count(hub: &Hub, dirty: &Dirty) {
+    let of = |kind: Kind| match kind {
+        Kind::EndpointSlice | Kind::Endpoints | Kind::Pod | Kind::WorkloadEntry => "endpoint",
+        Kind::Service => "service",
+        _ => "config",
+    };
+    for r#type in dirty.kinds().map(of).collect::<BTreeSet<_>>() {
+        hub.stats.triggers.get_or_create_owned(&TypeLabel { r#type }).inc();
     }
 }
 

@@ -60,7 +60,7 @@ const TYPES: [(&str, &str); 5] = [
     ("LDS", "listener"),
     ("EDS", "endpoint"),
     ("RDS", "route"),
-    ("ECDS", "extension_config"),
+    ("ECDS", "extensionconfig"),
 ];
 
 const NOT_SENT: &str = "NOT SENT";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api::Findings;
 use base::Live;
 use base::admin::{Request, Response, Routes};
-use base::metrics::Metrics;
+use base::metrics::{CONTENT_TYPE, Metrics};
 use base::ready::Ready;
 use serde_json::{Value, json};
 use wire::delta::Sync;
@@ -87,11 +87,8 @@ fn ready(debug: &Debug, _: &Request) -> Response {
 
 fn metrics(debug: &Debug, _: &Request) -> Response {
     debug.hub.stats.views.set(debug.hub.views() as i64);
-    Response::new(
-        http::StatusCode::OK,
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        debug.metrics.render(),
-    )
+    debug.hub.stats.services.set(debug.hub.published().snapshot.services.value.all.len() as i64);
+    Response::new(http::StatusCode::OK, CONTENT_TYPE, debug.metrics.render())
 }
 
 fn version(_: &Debug, _: &Request) -> Response {
@@ -133,7 +130,7 @@ fn long(kind: Kind) -> &'static str {
         Kind::Route => "route",
         Kind::VirtualHost => "virtual_host",
         Kind::Secret => "secret",
-        Kind::Extension => "extension_config",
+        Kind::Extension => "extensionconfig",
         Kind::NameTable => "name_table",
         Kind::Workload => "workload",
     }

@@ -39,8 +39,8 @@ pub(crate) trait Machine: Send {
     fn received(&mut self, request: &Self::Request) -> Vec<Report>;
     fn drain(&mut self) -> Vec<Self::Response>;
     fn sync(&self, kind: Kind) -> Sync;
-    /// Type, nonce and number of resources.
-    fn about(response: &Self::Response) -> (Kind, Arc<str>, usize);
+    /// Type, nonce and resources.
+    fn about(response: &Self::Response) -> (Kind, Arc<str>, &[Arc<Resource>]);
 }
 
 macro_rules! machine {
@@ -68,8 +68,8 @@ macro_rules! machine {
             fn sync(&self, kind: Kind) -> Sync {
                 self.sync(kind)
             }
-            fn about(response: &Self::Response) -> (Kind, Arc<str>, usize) {
-                (response.kind, response.nonce.clone(), response.resources.len())
+            fn about(response: &Self::Response) -> (Kind, Arc<str>, &[Arc<Resource>]) {
+                (response.kind, response.nonce.clone(), &response.resources)
             }
         }
     };
@@ -262,6 +262,7 @@ impl<M: Machine> Connection<M> {
         }
         self.layers = layers;
         self.flush();
+        self.hub.stats.convergence.observe(published.since.elapsed().as_secs_f64());
         self.hub.registry.change(self.id, |client| {
             client.view = view;
             client.generation = published.generation;
@@ -273,7 +274,9 @@ impl<M: Machine> Connection<M> {
             let (kind, nonce, resources) = M::about(&response);
             let label = Stats::label(kind);
             self.hub.stats.pushes.get_or_create_owned(&label).inc();
-            self.hub.stats.resources.get_or_create_owned(&label).inc_by(resources as u64);
+            self.hub.stats.resources.get_or_create_owned(&label).inc_by(resources.len() as u64);
+            let bytes: usize = resources.iter().map(|resource| resource.bytes.len()).sum();
+            self.hub.stats.sizes.get_or_create_owned(&label).observe(bytes as f64);
             self.state(kind, |state| {
                 state.sent = nonce;
                 state.sent_at = now();

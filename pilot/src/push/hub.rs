@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base::Live;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::diff::{self, Diff};
 use super::registry::Registry;
@@ -21,6 +22,8 @@ pub struct Published {
     pub snapshot: Snapshot,
     /// Counts the publications of this process, from 1. Shown, never compared.
     pub generation: u64,
+    /// When the first of its changes was known.
+    pub(crate) since: Instant,
     /// Layers by view: said when first asked for. Nobody waits for a first asker at work, so two may say the same; the
     /// memo makes the second one cheap.
     said: Mutex<HashMap<View, Arc<Layers>>>,
@@ -46,7 +49,7 @@ pub struct Hub {
 impl Hub {
     /// A hub whose first publication is `snapshot`.
     pub fn new(snapshot: Snapshot, stats: Stats, identifier: &str) -> Self {
-        let first = Published { snapshot, generation: 1, said: Mutex::default() };
+        let first = Published { snapshot, generation: 1, since: Instant::now(), said: Mutex::default() };
         Self {
             published: Live::new(first),
             memo: Memo::default(),
@@ -57,10 +60,10 @@ impl Hub {
         }
     }
 
-    /// Makes `snapshot` the one in force and wakes every connection.
-    pub fn publish(&self, snapshot: Snapshot) {
+    /// Makes `snapshot`, whose first change was known at `since`, the one in force and wakes every connection.
+    pub fn publish(&self, snapshot: Snapshot, since: Instant) {
         let generation = self.published.load().generation + 1;
-        self.published.set(Published { snapshot, generation, said: Mutex::default() });
+        self.published.set(Published { snapshot, generation, since, said: Mutex::default() });
     }
 
     /// The state in force.

@@ -39,6 +39,11 @@ impl Debounce {
         Some((last + self.quiet).min(first + self.max))
     }
 
+    /// When the first change came that waits.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.waiting.map(|(first, _)| first)
+    }
+
     /// It went out at `now`.
     pub fn fired(&mut self, now: Instant) {
         self.fired = Some(now);

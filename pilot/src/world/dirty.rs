@@ -20,6 +20,11 @@ impl Dirty {
         self.0.insert(kind);
     }
 
+    /// All of them.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> + '_ {
+        self.0.iter().copied()
+    }
+
     pub fn contains(&self, kind: Kind) -> bool {
         self.0.contains(&kind)
     }

@@ -146,7 +146,7 @@ pub(crate) fn agent_metrics(process: &Process) -> String {
     ] {
         put(name, "counter", "", counter.load(Ordering::Relaxed).to_string());
     }
-    out
+    out + &base::usage::prometheus("istio_agent_")
 }
 
 fn ndsz(process: &Process) -> Response {
