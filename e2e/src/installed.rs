@@ -200,8 +200,10 @@ fn whole(name: &str) -> (String, String) {
 
 /// Words that are kubectl's in a cluster.
 fn is_kubectl(args: &[&str]) -> bool {
-    const WORDS: &[&str] =
-        &["apply", "create", "delete", "exec", "get", "label", "logs", "patch", "rollout", "scale", "wait"];
+    const WORDS: &[&str] = &[
+        "apply", "create", "delete", "exec", "get", "label", "logs", "patch", "rollout", "scale", "set",
+        "wait",
+    ];
     args.first().is_some_and(|word| WORDS.contains(word))
 }
 

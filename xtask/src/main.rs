@@ -2,6 +2,7 @@
 //!
 //! README, the CI script and the workflow call only these commands, so what a newcomer types is what CI runs.
 
+mod addons;
 mod cluster;
 mod equip;
 mod graph;
@@ -36,7 +37,8 @@ cargo xtask COMMAND
   size               the ten largest files and functions, lines per crate; fails above the hard limits, and where a
                      header, the reason of an allow, or a file that the documents name is missing
   lint               rustfmt and clippy
-  equip              fetch the test equipment only (a stock Envoy, a stock gRPC for Python)
+  equip [addons]     fetch the test equipment only (a stock Envoy, a stock gRPC for Python); with `addons`, make images
+                     of Prometheus and Zipkin
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         "graph" => graph::check(),
         "size" => size::check(),
         "lint" => test::lint(),
+        "equip" if rest == ["addons"] => addons::equip(),
         "equip" => equip::fetch().map(|e| println!("{e}")),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::cluster::{self, Cluster};
 use crate::equip::{self, Equipment};
 use crate::stages::{Counts, Stages, counted};
-use crate::{graph, helm, image, sh, size};
+use crate::{addons, graph, helm, image, sh, size};
 
 const STAGES: &[&str] = &[
     "lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "netns", "laptop", "planes",
@@ -25,19 +25,30 @@ const GOLDEN: &[&str] = &["api", "pilot", "proxy", "meshctl"];
 /// The stage with flags of its own: `--cluster` names it, `--cluster=all` also runs its long tests.
 const CLUSTER: &str = "cluster";
 
+/// Only when named, and within `--cluster=all`: a real Prometheus and a real Zipkin beside the mesh, made once, in minutes.
+const ADDONS: &str = "addons";
+
+/// Which of the cluster's tests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Usual,
+    All,
+    Addons,
+}
+
 /// Runs the named stages, or all.
 pub(crate) fn test(args: &[String]) -> Result<()> {
-    let mut long = false;
+    let mut extent = Extent::Usual;
     let mut named = Vec::new();
     for arg in args {
         match arg.as_str() {
             "--cluster" => named.push(CLUSTER),
             "--cluster=all" => {
-                long = true;
+                extent = Extent::All;
                 named.push(CLUSTER);
             }
-            name if STAGES.contains(&name) => named.push(name),
-            other => bail!("no stage named {other}; there are {}", STAGES.join(" ")),
+            name if STAGES.contains(&name) || name == ADDONS => named.push(name),
+            other => bail!("no stage named {other}; there are {} {ADDONS}", STAGES.join(" ")),
         }
     }
     let args = named;
@@ -61,7 +72,10 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         }
     }
     if wanted(CLUSTER) {
-        stages.stage(CLUSTER, || on_cluster(long));
+        stages.stage(CLUSTER, || on_cluster(extent));
+    }
+    if args.contains(&ADDONS) {
+        stages.stage(ADDONS, || on_cluster(Extent::Addons));
     }
     stages.close()
 }
@@ -140,6 +154,7 @@ fn golden() -> Result<Counts> {
 pub(crate) fn bless() -> Result<()> {
     sh::run(cargo_test(&tests_of(GOLDEN)?).env("BLESS", "1"))?;
     sh::run(cargo_test(&["paper".to_owned(), "fields".to_owned()]).env("BLESS", "1"))?;
+    addons::bless()?;
     helm::bless()
 }
 
@@ -179,7 +194,7 @@ fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
 }
 
 /// The mesh's images on a real Kubernetes of its own. Where there can be none the tests are counted as skipped.
-fn on_cluster(long: bool) -> Result<Counts> {
+fn on_cluster(extent: Extent) -> Result<Counts> {
     let mut cargo = cargo_test(&["cluster".to_owned()]);
     let possible = cluster::choose(None).and_then(|provider| {
         let cluster = Cluster::of(provider, "test", "8");
@@ -190,9 +205,19 @@ fn on_cluster(long: bool) -> Result<Counts> {
         Ok(cluster) => cluster,
         Err(reason) => {
             eprintln!("SKIPPED: {reason:#}");
-            return Ok(Counts { ignored: listed(&mut cargo)?, ..Counts::default() });
+            let ignored = if extent == Extent::Addons { addons::TESTS } else { listed(&mut cargo)? };
+            return Ok(Counts { ignored, ..Counts::default() });
         }
     };
+    let addons = if extent == Extent::Usual { Ok(Vec::new()) } else { addons::images()? };
+    let mut skipped = Counts::default();
+    if let Err(reason) = &addons {
+        eprintln!("SKIPPED: {reason}");
+        skipped.ignored = addons::TESTS;
+        if extent == Extent::Addons {
+            return Ok(skipped);
+        }
+    }
     // Quick to build, and the tests wait for conditions: how fast the programs are is for the figures to say.
     image::image(&["--profile".into(), "dev".into()])?;
     // Somebody who runs the stage again and again may bring it up before, and keeps it.
@@ -202,14 +227,21 @@ fn on_cluster(long: bool) -> Result<Counts> {
     cluster.enter(&mut cargo)?;
     // One mesh for all of them.
     cargo.args(["--", "--test-threads=1"]).env("MESH_BIN_DIR", sh::target_dir().join("debug"));
-    if long {
-        cargo.args(["--include-ignored", "--skip", "figures"]);
+    match extent {
+        Extent::Usual => {}
+        Extent::All => drop(cargo.args(["--include-ignored", "--skip", "figures"])),
+        Extent::Addons => drop(cargo.args(["--ignored", "addons::"])),
+    }
+    match &addons {
+        Ok(files) if !files.is_empty() => cluster.load(files)?,
+        Ok(_) => {}
+        Err(_) => drop(cargo.args(["--skip", "addons::"])),
     }
     let outcome = counted(&mut cargo);
     if !was_up {
         cluster.down(true)?;
     }
-    outcome
+    Ok(outcome?.and(skipped))
 }
 
 /// How many tests there are, without running any.

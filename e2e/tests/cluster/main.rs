@@ -6,6 +6,7 @@
 // A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
 
+mod addons;
 mod applications;
 mod control_plane;
 mod figures;

@@ -246,3 +246,29 @@ fn open(url: &str) -> bool {
         started.map(|mut browser| drop(std::thread::spawn(move || browser.wait()))).is_ok()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addons_manifests_have_these_labels_and_ports() {
+        for (place, file) in [
+            (&GRAFANA, "grafana.yaml"),
+            (&JAEGER, "jaeger.yaml"),
+            (&KIALI, "kiali.yaml"),
+            (&PROMETHEUS, "prometheus.yaml"),
+            (&ZIPKIN, "extras/zipkin.yaml"),
+        ] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/addons").join(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let deployment = text.split("\n---\n").find(|document| document.contains("\nkind: Deployment\n"));
+            let (_, pod) = deployment.and_then(|document| document.split_once("\n  template:\n")).unwrap();
+            let labelled =
+                place.labels.iter().any(|(key, value)| pod.contains(&format!("        {key}: {value}\n")));
+            assert!(labelled, "{file}: {:?}", place.labels);
+            assert!(pod.contains(&format!("containerPort: {}\n", place.port)), "{file}: {}", place.port);
+            assert!(place.path.is_empty() || pod.contains(&format!("path: {}/", place.path)), "{file}");
+        }
+    }
+}
