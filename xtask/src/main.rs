@@ -3,6 +3,7 @@
 //! README, the CI script and the workflow call only these commands, so what a newcomer types is what CI runs.
 
 mod addons;
+mod bench;
 mod cluster;
 mod equip;
 mod graph;
@@ -32,7 +33,8 @@ cargo xtask COMMAND
   cluster check|env  show what it can do; print KUBECONFIG and PATH for a shell
   image [NAME...]    image archives of pilot, proxyv2, samples: --profile P (default dist), --hub, --tag
   bless              rewrite every golden file from what the code says now
-  bench              our proxy beside a stock Envoy in one run: ratios and CPU per 1000 requests
+  bench [FLAG...]    our proxy (profile dist) beside a stock Envoy in one run: ratios and CPU per 1000 requests;
+                     flags of e2e/bench/bench.py; --write puts the outcome into docs/perf.md
   graph              check that crates depend in one direction only
   size               the ten largest files and functions, lines per crate; fails above the hard limits, and where a
                      header, the reason of an allow, or a file that the documents name is missing
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
         "cluster" => cluster::cluster(rest),
         "image" => image::image(rest),
         "bless" => test::bless(),
-        "bench" => up::bench(rest),
+        "bench" => bench::bench(rest),
         "graph" => graph::check(),
         "size" => size::check(),
         "lint" => test::lint(),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{equip, sh};
+use crate::sh;
 
 /// `cargo xtask up [DIR|FILE...]`: README's first command.
 pub(crate) fn up(args: &[String]) -> Result<()> {
@@ -33,15 +33,4 @@ pub(crate) fn build(profile: &str) -> Result<()> {
         eprintln!("building pilot, proxy, citadel, meshctl and the sample applications: minutes, once");
     }
     sh::run(sh::cargo().args(["build", "--profile", profile]))
-}
-
-/// `cargo xtask bench`: the dist profile beside a stock Envoy.
-pub(crate) fn bench(args: &[String]) -> Result<()> {
-    let equipment = equip::fetch()?;
-    eprintln!("building the proxy with link-time optimisation: minutes, when it has changed");
-    sh::run(sh::cargo().args(["build", "--profile", "dist", "--bin", "proxy", "--bin", "mesh-samples"]))?;
-    sh::run(sh::cargo().args(["build", "-p", "e2e", "--bin", "bench"]))?;
-    let mut bench = Command::new(sh::target_dir().join("debug/bench"));
-    bench.args(args).env("MESH_ENVOY", equipment.envoy).env("MESH_BIN_DIR", sh::target_dir().join("dist"));
-    sh::run(&mut bench)
 }

@@ -73,14 +73,20 @@ fn fresh_install() {
     println!("{what:<60} {:>8.2} s", start.elapsed().as_secs_f64());
 }
 
-/// Resident memory of the mesh's programs, as this machine's kernel sees them.
+/// Resident memory of the mesh's programs, as this machine's kernel sees them. Another cluster's are told apart by their
+/// control group, which has the cluster's name.
 fn memory() {
+    let cluster =
+        std::env::var("MESH_CLUSTER_NAME").map(|name| format!("/mesh-cluster-{name}/")).unwrap_or_default();
     let mut found: Vec<(String, u64)> = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
         let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
         let line = read("cmdline").replace('\0', " ");
         let kind = ["pilot-discovery", "pilot-agent proxy sidecar", "pilot-agent proxy router"];
         let Some(kind) = kind.iter().find(|kind| line.contains(*kind)) else { continue };
+        if !read("cgroup").contains(&cluster) {
+            continue;
+        }
         let status = read("status");
         let rss = status
             .lines()

@@ -100,13 +100,16 @@ fn an_edit_among_many_routes_keeps_connections() {
     // Names that only the mesh knows: a cluster's pods ask their proxy only where this says so.
     let capture = "defaultConfig:\n  proxyMetadata:\n    ISTIO_META_DNS_CAPTURE: \"true\"";
     let mesh = Mesh::up_with(capture, &["httpbin/httpbin.yaml", "curl"]);
-    // One entry for all names: what is many here is routes, and an API server takes its time for each object.
+    // One entry for many names: what is many here is routes, and an API server takes its time for each object.
     let hosts: Vec<String> = (0..300).map(|number| format!("s{number}.example.com")).collect();
-    let mut text = format!(
-        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: many}}\nspec:\n  hosts: [{}]\n  \
-         ports: [{{number: 80, name: http, protocol: HTTP}}]\n  resolution: STATIC\n  endpoints: [{{address: 10.200.0.1}}]\n",
-        hosts.join(", ")
-    );
+    let mut text = String::new();
+    for (number, hosts) in hosts.chunks(150).enumerate() {
+        text.push_str(&format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: many-{number}}}\nspec:\n  hosts: [{}]\n  \
+             ports: [{{number: 80, name: http, protocol: HTTP}}]\n  resolution: STATIC\n  endpoints: [{{address: 10.200.0.1}}]\n",
+            hosts.join(", ")
+        ));
+    }
     for (number, host) in hosts.iter().enumerate() {
         text.push_str(&format!(
             "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: s{number}}}\nspec:\n  hosts: [{host}]\n  \

@@ -1,6 +1,6 @@
 //! Static programs for images that hold nothing else.
 //!
-//! In: a cargo profile and crates. Out: where their programs are. They are built for the machine's own GNU target with its C library
+//! In: a cargo profile. Out: where the programs are. They are built for the machine's own GNU target with its C library
 //! linked in, in a folder of their own because every dependency is compiled with other flags; glibc (2.34 and newer)
 //! then looks names up by itself, by /etc/hosts and DNS, without loading anything.
 
@@ -11,8 +11,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::sh;
 
+/// Always built together: a part of them would have other features of the libraries, which would all be built again.
+const CRATES: &[&str] = &["pilot", "proxy", "samples"];
+
 /// The folder of the static programs, built if need be.
-pub(crate) fn programs(profile: &str, crates: &[&str]) -> Result<PathBuf> {
+pub(crate) fn programs(profile: &str) -> Result<PathBuf> {
     let target = target()?;
     let folder = sh::target_dir().join("image");
     let programs = folder.join(&target).join(if profile == "dev" { "debug" } else { profile });
@@ -21,7 +24,7 @@ pub(crate) fn programs(profile: &str, crates: &[&str]) -> Result<PathBuf> {
     }
     let mut cargo = sh::cargo();
     cargo.args(["build", "--profile", profile, "--target", &target, "--bins"]);
-    cargo.args(crates.iter().flat_map(|name| ["-p", name]));
+    cargo.args(CRATES.iter().flat_map(|name| ["-p", name]));
     cargo.env("CARGO_TARGET_DIR", &folder).env("CARGO_INCREMENTAL", "0");
     cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags()?);
     // Profiles that keep symbols are for people with a debugger, who are not in an image.

@@ -19,8 +19,7 @@ fn folder() -> PathBuf {
     sh::target_dir().join("images")
 }
 
-/// Archives and the crate of the program in each.
-const ARCHIVES: &[(&str, &str)] = &[("pilot", "pilot"), ("proxyv2", "proxy"), ("samples", "samples")];
+const ARCHIVES: &[&str] = &["pilot", "proxyv2", "samples"];
 
 fn file(name: &str) -> PathBuf {
     folder().join(format!("{name}.tar"))
@@ -28,7 +27,7 @@ fn file(name: &str) -> PathBuf {
 
 /// The archives that `cargo xtask image` writes.
 pub(crate) fn archives() -> Vec<PathBuf> {
-    ARCHIVES.iter().map(|(name, _)| file(name)).collect()
+    ARCHIVES.iter().map(|name| file(name)).collect()
 }
 
 /// What the command line says.
@@ -36,17 +35,16 @@ pub(crate) fn archives() -> Vec<PathBuf> {
 struct Wanted {
     profile: String,
     names: Names,
-    archives: Vec<&'static (&'static str, &'static str)>,
+    archives: Vec<&'static str>,
 }
 
 /// Builds the programs and writes every archive.
 pub(crate) fn image(args: &[String]) -> Result<()> {
     let wanted = parse(args)?;
-    let crates: Vec<&str> = wanted.archives.iter().map(|(_, member)| *member).collect();
-    let programs = build::programs(&wanted.profile, &crates)?;
+    let programs = build::programs(&wanted.profile)?;
     std::fs::create_dir_all(folder())?;
     println!("{:<58} {:>9}", "image", "MB");
-    for (name, _) in wanted.archives {
+    for name in wanted.archives {
         let path = file(name);
         let group = catalog::group(name, &wanted.names)?;
         let contents = layer::pack(&layer::standard(&programs, &group)?);
@@ -75,7 +73,7 @@ fn parse(args: &[String]) -> Result<Wanted> {
             "--hub" => &mut wanted.names.hub,
             "--tag" => &mut wanted.names.tag,
             name => {
-                let Some(archive) = ARCHIVES.iter().find(|(known, _)| *known == name) else {
+                let Some(archive) = ARCHIVES.iter().find(|known| **known == name) else {
                     bail!(
                         "cargo xtask image takes --profile, --hub, --tag, pilot, proxyv2 and samples, not {name}"
                     );

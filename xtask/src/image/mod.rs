@@ -4,7 +4,7 @@
 //!   build (static programs) ─┐
 //!   catalog (which images)  ─┴─ layer (a tar) ─ archive (blobs, index) ─ target/images/*.tar
 //! ```
-//! Called by `main`, and by `cluster` and `test` for what a cluster runs. The same programs give the same bytes.
+//! Called by `main`, by `cluster` and `test` for what a cluster runs, by `bench`. The same programs give the same bytes.
 
 mod archive;
 mod build;
@@ -12,5 +12,5 @@ mod catalog;
 mod command;
 mod layer;
 
-pub(crate) use build::target;
+pub(crate) use build::{programs, target};
 pub(crate) use command::{archives, image};
