@@ -46,7 +46,8 @@ raise_watches() {
   [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024
 }
 
-api_answers() { relay >/dev/null && curl -sfk -o /dev/null "https://127.0.0.1:$API_PORT/readyz"; }
+# This cluster's own: another one may have the port.
+api_answers() { relay >/dev/null && curl -sf --cacert "$S/pki/ca.crt" -o /dev/null "https://127.0.0.1:$API_PORT/readyz"; }
 
 # The API server on the machine's loopback, with a kubeconfig for it.
 publish_api() {

@@ -3,9 +3,10 @@
 //! In: VirtualServices on gateways whose routes name the service, Gateways, the pods that serve them and the Services in
 //! front of those. Out: lines with URLs.
 
-use api::core::Service as KubeService;
+use api::core::{Service as KubeService, ServicePort};
 use api::meta::labels_match;
 use api::networking::VirtualService;
+use api::text::IntOrString;
 use api::{AnyObject, Object};
 use pilot::model::gateway::{Gateway, ServerProtocol};
 use pilot::model::names::full;
@@ -90,11 +91,30 @@ fn addresses(paper: &Paper, gateway: &Gateway) -> Vec<String> {
                     ServerProtocol::Https => "https",
                     ServerProtocol::Tcp | ServerProtocol::Tls => continue,
                 };
-                urls.extend(url(service, scheme, server.port));
+                let port = service_port(service, server.port, &pod.ports);
+                urls.extend(port.and_then(|port| url(service, scheme, port)));
             }
         }
     }
     urls
+}
+
+/// The port of a gateway's Service behind which a server listens: the one of its number, or else the one that leads to that
+/// port of the pod, as Istio finds it.
+fn service_port(
+    service: &Object<KubeService>,
+    server: u16,
+    named: &std::collections::BTreeMap<String, u16>,
+) -> Option<u16> {
+    let leads = |port: &&ServicePort| match &port.target_port {
+        Some(IntOrString::Int(number)) => *number == i64::from(server),
+        Some(IntOrString::Text(name)) => named.get(name) == Some(&server),
+        None => false,
+    };
+    let ports = &service.spec.ports;
+    let found =
+        ports.iter().find(|port| port.port == i32::from(server)).or_else(|| ports.iter().find(leads))?;
+    u16::try_from(found.port).ok()
 }
 
 /// `http://ADDRESS`, with a port where it is not the usual one of the scheme.
@@ -111,4 +131,26 @@ fn url(service: &Object<KubeService>, scheme: &str, port: u16) -> Option<String>
     let usual = if scheme == "http" { 80 } else { 443 };
     let address = if address.contains(':') { format!("[{address}]") } else { address };
     Some(if port == usual { format!("{scheme}://{address}") } else { format!("{scheme}://{address}:{port}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_the_port_of_the_service() {
+        let port = |port, target| ServicePort { port, target_port: Some(target), ..ServicePort::default() };
+        let mut service = Object::<KubeService>::default();
+        service.spec.ports = vec![
+            port(80, IntOrString::Int(8080)),
+            port(443, IntOrString::Text("https".into())),
+            port(9000, IntOrString::Int(80)),
+        ];
+        let named = [("https".to_owned(), 8443)].into();
+        let found = |server| service_port(&service, server, &named);
+        assert_eq!(found(8080), Some(80), "behind port 80");
+        assert_eq!(found(8443), Some(443), "behind a port with a name");
+        assert_eq!(found(80), Some(80), "its own number comes first");
+        assert_eq!(found(7000), None);
+    }
 }
