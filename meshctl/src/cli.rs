@@ -98,7 +98,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "version",
         ],
     ),
-    ("An installation in a cluster", &["install", "upgrade", "uninstall", "tag", "precheck", "manifest"]),
+    (
+        "An installation in a cluster",
+        &["install", "upgrade", "uninstall", "tag", "precheck", "manifest", "kube-inject"],
+    ),
     ("Checks, and more", &["validate", "analyze", "x", "completion"]),
 ];
 

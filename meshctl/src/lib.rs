@@ -5,6 +5,7 @@
 //!                                                                  -> client/  a running mesh's pages
 //!                                                                  -> offline/ a mesh on paper: pilot and proxy, pure
 //!                                                                  -> install/ what an installation consists of
+//!                                                                  -> injection/ proxies put into manifests
 //!                                                                  -> render/, proxy_config/  tables
 //! ```
 
@@ -15,6 +16,7 @@ pub mod client;
 pub mod cmd;
 pub mod describe;
 pub mod globals;
+pub mod injection;
 pub mod install;
 pub mod local;
 pub mod offline;

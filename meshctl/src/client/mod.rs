@@ -2,10 +2,11 @@
 //!
 //! In: the flags that say which mesh, what the user calls a pod. Out: pods, pages, objects, logs. `mesh` is what commands
 //! use; it goes through `reach`, one door with two sides: `laptop` and `cluster`. `kube` finds a cluster, `pod` finds pods
-//! by the names that people write, `http` asks for one page.
+//! by the names that people write, `http` asks for one page, `hooks` reads injection webhooks.
 
 mod cluster;
 mod forward;
+pub mod hooks;
 mod http;
 pub mod kube;
 mod laptop;

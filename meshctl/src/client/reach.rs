@@ -48,6 +48,24 @@ pub enum What {
 }
 
 impl What {
+    /// Webhooks that change objects: the injectors.
+    pub const MUTATING: What = What::Other(
+        "admissionregistration.k8s.io",
+        "v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+    );
+    /// Webhooks that refuse objects.
+    pub const VALIDATING: What = What::Other(
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+    );
+    /// Definitions of kinds.
+    pub const DEFINITIONS: What =
+        What::Other("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition");
+
     /// `virtualservices`.
     pub fn plural(&self) -> &'static str {
         match self {

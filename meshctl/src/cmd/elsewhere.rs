@@ -4,24 +4,17 @@
 //! knows. So muscle memory gets an answer, not "unrecognized subcommand".
 
 /// Those that work on a cluster.
-const CLUSTER: [(&str, &str); 5] = [
-    ("kube-inject", "adds the proxy to manifests for a cluster; on this machine every pod gets one anyway"),
-    (
-        "check-inject",
-        "asks a cluster's webhooks; on this machine every pod gets a proxy unless its label or namespace says no",
-    ),
-    (
-        "injector",
-        "lists a cluster's webhooks; on this machine every pod gets a proxy unless its label or namespace says no",
-    ),
-    ("create-remote-secret", "joins clusters"),
-    ("workload", "adds machines to a cluster's mesh"),
-];
+const CLUSTER: [(&str, &str); 2] =
+    [("create-remote-secret", "joins clusters"), ("workload", "adds machines to a cluster's mesh")];
 
 /// Those with another way to the same end.
-const INSTEAD: [(&str, &str); 34] = [
+const INSTEAD: [(&str, &str); 38] = [
     ("waypoint", "waypoints belong to ambient mode, which this mesh does not have: pods get a sidecar"),
     ("ztunnel-config", "ztunnels belong to ambient mode, which this mesh does not have: pods get a sidecar"),
+    ("kube-inject", "it is `meshctl kube-inject`"),
+    ("kube-uninject", "apply the manifest from which the injected one was made"),
+    ("injector", "it is `meshctl x injector list`"),
+    ("check-inject", "it is `meshctl x check-inject`"),
     ("envoy-stats", "it is `meshctl x envoy-stats`"),
     ("internal-debug", "it is `meshctl x internal-debug`"),
     ("metrics", "it is `meshctl x metrics`"),
@@ -66,11 +59,10 @@ const INSTEAD: [(&str, &str); 34] = [
 ];
 
 /// Other words for the same.
-const ALIASES: [(&str, &str); 5] = [
+const ALIASES: [(&str, &str); 4] = [
     ("wp", "waypoint"),
     ("zc", "ztunnel-config"),
-    ("uninject", "kube-inject"),
-    ("kube-uninject", "kube-inject"),
+    ("uninject", "kube-uninject"),
     ("verify", "verify-install"),
 ];
 

@@ -5,8 +5,8 @@ use clap::{Command, Subcommand};
 
 use super::printed::Printed;
 use super::{
-    admin, analyze, bug_report, completion, dashboard, describe, manifest, proxy_config, proxy_status,
-    remote_clusters, validate, version, x,
+    admin, analyze, bug_report, completion, dashboard, describe, kube_inject, manifest, proxy_config,
+    proxy_status, remote_clusters, validate, version, x,
 };
 use crate::globals::Globals;
 
@@ -30,6 +30,8 @@ pub enum Inspect {
     BugReport(bug_report::BugReport),
     #[command(name = "remote-clusters")]
     RemoteClusters(remote_clusters::RemoteClusters),
+    #[command(name = "kube-inject")]
+    KubeInject(kube_inject::KubeInject),
     Manifest(manifest::Manifest),
     Version(version::Version),
     Completion(completion::Completion),
@@ -48,6 +50,7 @@ impl Inspect {
             Inspect::Analyze(args) => analyze::run(args, globals),
             Inspect::ProxyStatus(args) => proxy_status::run(args, globals),
             Inspect::ProxyConfig(args) => proxy_config::run(args, globals),
+            Inspect::KubeInject(args) => kube_inject::run(args, globals),
             Inspect::Manifest(args) => manifest::run(args, globals),
             Inspect::Describe(args) => describe::run(args, globals),
             Inspect::Dashboard(args) => dashboard::run(args, globals),

@@ -17,6 +17,7 @@ pub mod files;
 pub mod get;
 pub mod inspect;
 pub mod install;
+pub mod kube_inject;
 pub mod label;
 pub mod lifecycle;
 pub mod logs;

@@ -15,12 +15,9 @@ use serde_json::{Value, json};
 use super::inject::{self, Facts, Injector, required};
 use super::path;
 use super::review::{Asked, Verdict};
-use super::settings::{Native, Settings};
+use super::settings::Settings;
 use super::stats::Stats;
 use crate::world::World;
-
-/// First minor version of Kubernetes 1 whose kubelets run init containers that stay as the mesh needs it.
-const NATIVE_SINCE: u32 = 33;
 
 /// The injection webhook without its socket.
 #[derive(Clone)]
@@ -120,18 +117,13 @@ impl Injection {
 
     /// Whether the pod's node, or every node, can run init containers that stay.
     fn native(&self, world: &World, pod: &Value) -> bool {
-        match self.settings.native_sidecars {
-            Native::Always => return true,
-            Native::Never => return false,
-            Native::Auto => {}
-        }
         let on = pod.pointer("/spec/nodeName").and_then(Value::as_str).filter(|name| !name.is_empty());
-        let nodes: Vec<bool> = world
-            .all::<Node>()
-            .filter(|node| on.is_none_or(|name| name == node.meta.name))
-            .map(|node| node.status.as_ref().and_then(kubelet).is_some_and(|minor| minor >= NATIVE_SINCE))
-            .collect();
-        !nodes.is_empty() && nodes.iter().all(|new| *new)
+        let nodes = world.all::<Node>().filter(|node| on.is_none_or(|name| name == node.meta.name));
+        let version = |node: &api::Object<Node>| {
+            let status = node.status.as_ref()?;
+            Some(status.pointer("/nodeInfo/kubeletVersion")?.as_str()?.to_owned())
+        };
+        self.settings.native_sidecars.on(nodes.map(|node| version(node).unwrap_or_default()))
     }
 
     /// Templates by name, for `/debug/inject`.
@@ -139,13 +131,4 @@ impl Injection {
         let settings = self.injector.load();
         json!(settings.as_ref().as_ref().map_or_else(BTreeMap::new, |injector| injector.texts().clone()))
     }
-}
-
-/// Minor version of a node's kubelet: `v1.33.1` is 33.
-fn kubelet(status: &Value) -> Option<u32> {
-    let version = status.pointer("/nodeInfo/kubeletVersion")?.as_str()?.trim_start_matches('v');
-    let (major, rest) = version.split_once('.')?;
-    let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    // A Kubernetes 2 has what 1.33 has.
-    if major.parse::<u32>().ok()? > 1 { Some(u32::MAX) } else { minor.parse().ok() }
 }

@@ -17,21 +17,7 @@ use crate::local::input::Text;
 use crate::offline::{Plan, model_findings};
 
 /// Kinds of a cluster that nothing here has types for.
-const OTHERS: [What; 3] = [
-    What::Other(
-        "admissionregistration.k8s.io",
-        "v1",
-        "mutatingwebhookconfigurations",
-        "MutatingWebhookConfiguration",
-    ),
-    What::Other(
-        "admissionregistration.k8s.io",
-        "v1",
-        "validatingwebhookconfigurations",
-        "ValidatingWebhookConfiguration",
-    ),
-    What::Other("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"),
-];
+const OTHERS: [What; 3] = [What::MUTATING, What::VALIDATING, What::DEFINITIONS];
 
 /// The ConfigMap with the mesh config; that of a revision has its name at the end.
 const MESH_CONFIG: &str = "istio";

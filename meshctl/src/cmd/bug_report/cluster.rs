@@ -18,18 +18,8 @@ const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 const EVENTS: What = What::Other("", "v1", "events", "Event");
 const OTHERS: [What; 4] = [
-    What::Other(
-        "admissionregistration.k8s.io",
-        "v1",
-        "mutatingwebhookconfigurations",
-        "MutatingWebhookConfiguration",
-    ),
-    What::Other(
-        "admissionregistration.k8s.io",
-        "v1",
-        "validatingwebhookconfigurations",
-        "ValidatingWebhookConfiguration",
-    ),
+    What::MUTATING,
+    What::VALIDATING,
     What::Other("coordination.k8s.io", "v1", "leases", "Lease"),
     What::Other("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
 ];

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{authz, debug, decide, dump, metrics, stats};
+use super::{authz, check_inject, debug, decide, dump, injector, metrics, stats};
 use crate::cmd::precheck;
 use crate::cmd::printed::{BadInput, Printed, texts};
 use crate::globals::Globals;
@@ -33,6 +33,9 @@ enum What {
     #[command(name = "internal-debug")]
     InternalDebug(debug::Debug),
     Metrics(metrics::Metrics),
+    Injector(injector::Injector),
+    #[command(name = "check-inject")]
+    CheckInject(check_inject::CheckInject),
     // They have moved out of here long ago; people and scripts still say so.
     #[command(name = "proxy-status", alias = "ps", hide = true)]
     ProxyStatus(crate::cmd::proxy_status::ProxyStatus),
@@ -54,6 +57,8 @@ pub fn run(args: &Experimental, globals: &Globals) -> Result<Printed> {
         What::EnvoyStats(args) => stats::run(args, globals),
         What::InternalDebug(args) => debug::run(args, globals),
         What::Metrics(args) => metrics::run(args, globals),
+        What::Injector(args) => injector::run(args, globals),
+        What::CheckInject(args) => check_inject::run(args, globals),
         What::ProxyStatus(args) => crate::cmd::proxy_status::run(args, globals),
         What::Version(args) => crate::cmd::version::run(args, globals),
     }

@@ -3,10 +3,12 @@
 //! `command` is the door's own command line; one file for each command.
 
 mod authz;
+mod check_inject;
 mod command;
 mod debug;
 mod decide;
 mod dump;
+mod injector;
 mod metrics;
 mod stats;
 
