@@ -34,7 +34,7 @@ pub fn parse(file: &str, text: &str) -> Parsed {
 /// As `parse`, with another namespace for objects that do not say one.
 pub fn parse_in(file: &str, text: &str, namespace: &str) -> Parsed {
     let mut reader = Reader { file: Arc::from(file), namespace, parsed: Parsed::default() };
-    for (line, chunk) in documents(text) {
+    for (line, chunk) in documents(text).into_iter().filter(|(_, chunk)| says_something(chunk)) {
         match yaml::load(&chunk, line) {
             Ok(documents) => documents.into_iter().for_each(|document| reader.document(document)),
             Err(error) => {
@@ -53,8 +53,8 @@ pub fn from_value(value: Value) -> Parsed {
     reader.parsed
 }
 
-/// Parts between `---` lines, each with the number of its first line.
-fn documents(text: &str) -> Vec<(u32, String)> {
+/// Parts between `---` lines as they are written, each with the number of its first line; the dashes are blanks.
+pub fn documents(text: &str) -> Vec<(u32, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parts = Vec::new();
     let mut part = String::new();
@@ -73,10 +73,12 @@ fn documents(text: &str) -> Vec<(u32, String)> {
         part.push_str(rest);
     }
     parts.push((start, part));
-    parts.retain(|(_, part)| {
-        part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-    });
     parts
+}
+
+/// Whether there is anything but comments.
+fn says_something(part: &str) -> bool {
+    part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
 }
 
 struct Reader<'a> {

@@ -6,7 +6,9 @@
 use api::{Code, Findings};
 
 use super::scene::Scene;
-use super::{annotations, envoy_filters, gateways, injection, networks, policies, webhooks, workloads};
+use super::{
+    annotations, clusters, envoy_filters, gateways, injection, networks, policies, webhooks, workloads,
+};
 
 /// A part of the analysis.
 pub struct Analyzer {
@@ -154,7 +156,11 @@ pub const ANALYZERS: &[Analyzer] = &[
     here(
         "k8sgateway.CRDVersionAnalyzer",
         "Gateway API of an old version",
-        &[Code::GatewayAPICRDVersionBelowMinimum],
+        &[
+            Code::GatewayAPICRDVersionBelowMinimum,
+            Code::UnsupportedGatewayAPIVersion,
+            Code::FutureUnsupportedGatewayAPIVersion,
+        ],
         networks::gateway_api,
     ),
     here(
@@ -173,6 +179,8 @@ pub const ANALYZERS: &[Analyzer] = &[
         "schema.ValidationAnalyzer",
         "what one object alone has wrong",
         &[
+            Code::SchemaValidationError,
+            Code::SchemaWarning,
             Code::Syntax,
             Code::NotAnObject,
             Code::UnknownKind,
@@ -205,6 +213,12 @@ pub const ANALYZERS: &[Analyzer] = &[
         "ports without a protocol in their name",
         &[Code::PortNameIsNotUnderNamingConvention, Code::ExternalNameServiceTypeInvalidPortName],
         workloads::external_names,
+    ),
+    here(
+        "services.MultiClusterServiceAnalyzer",
+        "Services that differ between clusters (--remote-contexts)",
+        &[Code::MultiClusterInconsistentService],
+        clusters::services,
     ),
     elsewhere("serviceentry.Analyzer", "TCP hosts without addresses", &[Code::ServiceEntryAddressesRequired]),
     elsewhere(

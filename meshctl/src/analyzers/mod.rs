@@ -5,6 +5,7 @@
 //! prints. `list` names every analyzer as istioctl does; one file per subject beside it.
 
 mod annotations;
+mod clusters;
 mod envoy_filters;
 mod gateways;
 mod injection;
@@ -16,4 +17,5 @@ mod webhooks;
 mod workloads;
 
 pub use list::{ANALYZERS, Analyzer, codes, run};
+pub use networks::served;
 pub use scene::Scene;

@@ -1,11 +1,12 @@
 //! Networks of several clusters, and the version of the Gateway API.
 //!
-//! In: the mesh's ConfigMap, Secrets of other clusters, CRDs. Out: findings IST0126 and 0176.
+//! In: the mesh's ConfigMap, Secrets of other clusters, CRDs. Out: findings IST0126, 0156,
+//! 0172 and 0176.
 
 use std::collections::BTreeSet;
 
 use api::core::{ConfigMap, Secret};
-use api::{Code, Findings};
+use api::{Code, Findings, Kind};
 use serde_json::Value;
 
 use super::scene::{Scene, note_of, note_other};
@@ -50,9 +51,12 @@ pub(super) fn registries(scene: &Scene, out: &mut Findings) {
     }
 }
 
-/// IST0176.
+/// IST0176, 0156 and 0172.
 pub(super) fn gateway_api(scene: &Scene, out: &mut Findings) {
     for crd in scene.others("CustomResourceDefinition").filter(|crd| crd["spec"]["group"] == GATEWAY_GROUP) {
+        if let Some((code, text)) = served(crd) {
+            note_other(out, crd, "spec.versions", code, text);
+        }
         let Some(installed) = crd["metadata"]["annotations"][BUNDLE].as_str() else { continue };
         let mut parts =
             installed.trim_start_matches('v').split('.').map(|part| part.parse::<u64>().unwrap_or_default());
@@ -65,6 +69,31 @@ pub(super) fn gateway_api(scene: &Scene, out: &mut Findings) {
             note_other(out, crd, "", Code::GatewayAPICRDVersionBelowMinimum, text);
         }
     }
+}
+
+/// IST0156 and 0172: what is wrong with the versions in which a kind of the Gateway API is served. `precheck` asks, too.
+pub fn served(crd: &Value) -> Option<(Code, String)> {
+    let name = crd["spec"]["names"]["kind"].as_str()?;
+    if crd["spec"]["group"] != GATEWAY_GROUP {
+        return None;
+    }
+    let kind = Kind::ALL.iter().find(|kind| kind.row().group == GATEWAY_GROUP && kind.name() == name)?;
+    let versions = crd["spec"]["versions"].as_array()?.iter().filter(|one| one["served"] == true);
+    let served: Vec<&str> = versions.filter_map(|one| one["name"].as_str()).collect();
+    let readable = kind.row().versions;
+    let (wanted, oldest) = (readable.first()?, readable.last()?);
+    let list = if served.is_empty() { "no version".to_owned() } else { served.join(", ") };
+    if !readable.iter().any(|version| served.contains(version)) {
+        let text =
+            format!("{name} is served as {list}, and {oldest} or newer is needed: apply a newer Gateway API");
+        return Some((Code::UnsupportedGatewayAPIVersion, text));
+    }
+    (!served.contains(wanted)).then(|| {
+        let text = format!(
+            "{name} is served as {list}, and a later version will need {wanted}: apply a newer Gateway API"
+        );
+        (Code::FutureUnsupportedGatewayAPIVersion, text)
+    })
 }
 
 #[cfg(test)]
@@ -91,5 +120,24 @@ mod tests {
         };
         assert_eq!(found(&crd("v1.0.0"), gateway_api), ["IST0176"]);
         assert!(found(&crd("v1.6.3"), gateway_api).is_empty());
+    }
+
+    #[test]
+    fn versions_that_are_served() {
+        let crd = |kind: &str, versions: &str| {
+            format!(
+                "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: x}}\n\
+                 spec: {{group: gateway.networking.k8s.io, names: {{kind: {kind}}}, versions: [{versions}]}}\n"
+            )
+        };
+        let found = |kind: &str, versions: &str| found(&crd(kind, versions), gateway_api);
+        let (alpha, beta) = ("{name: v1alpha2, served: true}", "{name: v1beta1, served: true}");
+        assert_eq!(found("HTTPRoute", alpha), ["IST0156 spec.versions"]);
+        assert_eq!(
+            found("HTTPRoute", &format!("{beta}, {{name: v1, served: false}}")),
+            ["IST0172 spec.versions"]
+        );
+        assert!(found("HTTPRoute", &format!("{beta}, {{name: v1, served: true}}")).is_empty());
+        assert!(found("TCPRoute", alpha) == ["IST0172 spec.versions"] && found("Unheard", alpha).is_empty());
     }
 }

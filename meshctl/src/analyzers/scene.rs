@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use api::core::{CronJob, DaemonSet, Deployment, Job, Namespace, Pod, StatefulSet};
+use api::core::{CronJob, DaemonSet, Deployment, Job, Namespace, Pod, Service, StatefulSet};
 use api::meta::Meta;
 use api::{AnyObject, Code, FieldPath, Finding, Findings, Key, Kind, Object, Spec};
 use serde_json::Value;
@@ -19,6 +19,8 @@ const SYSTEM: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "loc
 pub struct Scene {
     objects: Vec<AnyObject>,
     others: Vec<Value>,
+    /// Services of other clusters, by what those are called.
+    pub remotes: Vec<(String, Vec<Object<Service>>)>,
     /// Namespace of the control plane.
     pub system: String,
     /// A mesh whose pods get a proxy whatever their namespace says: that of a laptop.
@@ -39,7 +41,7 @@ pub(super) struct Template<'a> {
 impl Scene {
     /// These objects and others, seen from a control plane in a namespace.
     pub fn new(objects: Vec<AnyObject>, others: Vec<Value>, system: &str) -> Self {
-        Self { objects, others, system: system.to_owned(), always_injected: false }
+        Self { objects, others, remotes: Vec::new(), system: system.to_owned(), always_injected: false }
     }
 
     pub(super) fn objects(&self) -> &[AnyObject] {

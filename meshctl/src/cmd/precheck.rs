@@ -76,7 +76,24 @@ async fn problems(args: &Precheck, globals: &Globals) -> Result<Vec<Problem>> {
     let wanted: Vec<Value> =
         cluster::objects_of(&installation).into_iter().map(|(_, object)| object).collect();
     let found = cluster::look(&objects, &info, &wanted, &installation.revision).await?;
-    cluster::check(&objects, &found, &wanted, &installation.revision).await
+    let mut problems = cluster::check(&objects, &found, &wanted, &installation.revision).await?;
+    problems.extend(gateway_api(&objects).await);
+    Ok(problems)
+}
+
+/// Kinds of the Gateway API in versions that are not read, or not for long. Who may see no definitions is told by
+/// `check`.
+async fn gateway_api(objects: &Objects) -> Vec<Problem> {
+    let row = cluster::Id::new("CustomResourceDefinition", "", "").row;
+    let definitions = objects.list(row, "", "").await.unwrap_or_default();
+    let found = definitions.iter().filter_map(crate::analyzers::served);
+    let problem = |(code, text): (api::Code, String)| Problem {
+        code: Some(code),
+        fatal: code == api::Code::UnsupportedGatewayAPIVersion,
+        skew: false,
+        text,
+    };
+    found.map(problem).collect()
 }
 
 fn told(problems: &[Problem], threshold: Level, output: Output) -> Result<Printed> {

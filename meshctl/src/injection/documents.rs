@@ -27,8 +27,8 @@ pub fn inject(texts: &[Text], namespace: &str, settings: &Settings) -> Result<In
     let mut injected = Injected::default();
     let mut documents = Vec::new();
     for text in texts {
-        for (line, part) in parts(&text.text) {
-            let found = api::yaml::load(part, line)
+        for (line, part) in api::parse::documents(&text.text) {
+            let found = api::yaml::load(&part, line)
                 .map_err(|error| BadInput(format!("{}:{}: {}", text.name, error.line, error.message)))?;
             let mut changed = false;
             let mut made = Vec::new();
@@ -42,7 +42,7 @@ pub fn inject(texts: &[Text], namespace: &str, settings: &Settings) -> Result<In
             if changed {
                 documents.extend(made.iter().map(api::emit::to_yaml));
             } else if !part.trim().is_empty() {
-                documents.push(format!("{}\n", part.trim_matches('\n')));
+                documents.push(format!("{}\n", trimmed(&part)));
             }
         }
     }
@@ -50,23 +50,13 @@ pub fn inject(texts: &[Text], namespace: &str, settings: &Settings) -> Result<In
     Ok(injected)
 }
 
-/// The documents of a text as they stand, each with the number of its first line.
-fn parts(text: &str) -> Vec<(u32, &str)> {
-    let mut parts = Vec::new();
-    let (mut start, mut first, mut at) = (0, 1, 0);
-    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        // What follows the mark on its line belongs to the document: a comment, mostly.
-        let rest = line
-            .strip_prefix("---")
-            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
-        if rest.is_some() {
-            parts.push((first, text.get(start..at).unwrap_or_default()));
-            (start, first) = (at + 3, number);
-        }
-        at += line.len();
+/// A document without blank lines around it.
+fn trimmed(part: &str) -> &str {
+    let mut rest = part;
+    while let Some((_, tail)) = rest.split_once('\n').filter(|(line, _)| line.trim().is_empty()) {
+        rest = tail;
     }
-    parts.push((first, text.get(start..).unwrap_or_default()));
-    parts
+    rest.trim_end()
 }
 
 /// Where an object stands.
@@ -111,20 +101,5 @@ impl At<'_> {
             }
         }
         Ok(changed.then_some(made))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_as_they_stand() {
-        let text = "# first\na: 1\n--- # second\nb: |\n  ---\n---\n\n---\nc: 3";
-        let found: Vec<(u32, &str)> = parts(text).into_iter().collect();
-        assert_eq!(
-            found,
-            [(1, "# first\na: 1\n"), (3, " # second\nb: |\n  ---\n"), (6, "\n\n"), (8, "\nc: 3")]
-        );
     }
 }

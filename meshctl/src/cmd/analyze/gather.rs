@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::{AnyObject, Code, Finding, Findings, Key, Kind};
+use api::core::Service;
+use api::{AnyObject, Code, Finding, Findings, Key, Kind, Object, Spec};
 use serde_json::{Value, json};
 
-use super::shown::SUPPRESS;
+use super::shown::{SUPPRESS, codes as names};
 use crate::analyzers::{self, Scene};
 use crate::client::{Mesh, What};
 use crate::local::input::Text;
@@ -37,6 +38,7 @@ pub(super) struct Gathered {
     /// By kind and name.
     others: BTreeMap<(String, String), Value>,
     findings: Findings,
+    remotes: Vec<(String, Vec<Object<Service>>)>,
     running: Running,
     system: String,
     /// What could not be read, and is therefore not judged.
@@ -51,6 +53,7 @@ impl Gathered {
         Self {
             objects: BTreeMap::new(),
             others: BTreeMap::new(),
+            remotes: Vec::new(),
             findings: Findings::new(),
             running: Running::Nowhere,
             system: system.to_owned(),
@@ -90,6 +93,15 @@ impl Gathered {
                 Ok(())
             }
         }
+    }
+
+    /// The Services of another cluster, to compare with.
+    pub(super) fn remote(&mut self, name: &str, mesh: &Mesh) -> Result<()> {
+        let values = mesh.objects(&[Kind::Service], None).with_context(|| format!("context {name}"))?;
+        let objects = values.into_iter().flat_map(|value| api::parse::from_value(value).objects);
+        let services = objects.filter_map(|object| Service::of(&object).cloned()).collect();
+        self.remotes.push((name.to_owned(), services));
+        Ok(())
     }
 
     fn value(&mut self, value: Value) {
@@ -184,6 +196,7 @@ impl Gathered {
             }
         }
         let mut scene = Scene::new(good.clone(), self.others.into_values().collect(), &self.system);
+        scene.remotes = self.remotes;
         scene.always_injected = self.running == Running::Laptop;
         findings.extend(analyzers::run(&scene));
         if self.running == Running::Nowhere {
@@ -196,7 +209,10 @@ impl Gathered {
         let mut list = findings.into_vec();
         list.retain(|one| {
             let codes = one.object.as_ref().and_then(|key| quiet.get(key)).map_or("", String::as_str);
-            let suppressed = codes.split(',').map(str::trim).any(|code| code == "*" || code == one.code.id());
+            let suppressed = codes
+                .split(',')
+                .map(str::trim)
+                .any(|code| code == "*" || names(one).any(|name| name == code));
             let place = (one.code, one.object.clone(), one.path.to_string(), one.line, one.message.clone());
             !suppressed && seen.insert(place)
         });

@@ -66,8 +66,9 @@ pub struct Analyze {
     /// Say what is looked at
     #[arg(short, long)]
     verbose: bool,
-    #[arg(long, value_name = "CONTEXTS", hide = true)]
-    remote_contexts: Option<String>,
+    /// Contexts of other clusters of the mesh, whose Services are compared with this one's
+    #[arg(long, value_name = "CONTEXT,...", value_delimiter = ',', hide_short_help = true)]
+    remote_contexts: Vec<String>,
     /// Look at the running mesh too; --use-kube=false looks at files only
     #[arg(short = 'k', long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
     #[arg(
@@ -98,13 +99,6 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
     let form =
         if args.output == "log" { None } else { Some(args.output.parse().map_err(anyhow::Error::msg)?) };
     let (fail, tell) = (shown::level(&args.failure_threshold)?, shown::level(&args.output_threshold)?);
-    if args.remote_contexts.is_some() {
-        return Err(BadUsage(
-            "--remote-contexts: several clusters at once are not looked at; say --context NAME for each"
-                .into(),
-        )
-        .into());
-    }
     let chosen = chosen(&args.analyzer)?;
     let mut world = Gathered::new(&globals.istio_namespace);
     let mut printed = Printed::default();
@@ -122,6 +116,7 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
         let gathered = world.mesh(mesh, args.timeout.to_std());
         if args.files.is_empty() { gathered? } else { gathered.context(alone)? }
     }
+    remotes(args, &globals, &mut world)?;
     let texts = if args.recursive { texts_below(&args.files)? } else { texts(&args.files)? };
     if let Some(file) = &args.mesh_config {
         world.mesh_config(&crate::cmd::proxy_config::read(file)?);
@@ -170,6 +165,19 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
         }
     }
     Ok(printed)
+}
+
+/// Adds the Services of other clusters.
+fn remotes(args: &Analyze, globals: &Globals, world: &mut Gathered) -> Result<()> {
+    if !args.remote_contexts.is_empty() && !args.use_kube {
+        let text = "--remote-contexts compares with other clusters, and --use-kube=false asks none";
+        return Err(BadUsage(text.to_owned()).into());
+    }
+    for name in &args.remote_contexts {
+        let other = Globals { context: Some(name.clone()), mesh: None, ..globals.clone() };
+        world.remote(name, &Mesh::find(&other)?)?;
+    }
+    Ok(())
 }
 
 /// What there is to find in the whole running mesh, as text: for reports.

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use api::{Finding, Key, Kind, Severity};
+use api::{Code, Finding, Key, Kind, Severity};
 use serde_json::{Value, json};
 
 use crate::cmd::printed::BadUsage;
@@ -39,8 +39,19 @@ impl Suppression {
             false => format!("{} {}.{}", key.kind, key.name, key.namespace),
         };
         let object = finding.object.as_ref().map(named).unwrap_or_default();
-        glob(&self.code, finding.code.id()) && glob(&self.object, &object)
+        codes(finding).any(|code| glob(&self.code, code)) && glob(&self.object, &object)
     }
+}
+
+/// The codes by which a finding may be named: its own, and istioctl's for all mistakes in one object.
+pub(super) fn codes(finding: &Finding) -> impl Iterator<Item = &'static str> {
+    let own = finding.code.id();
+    let whole = match (own.starts_with("MESH"), finding.severity) {
+        (true, Severity::Error) => Some(Code::SchemaValidationError.id()),
+        (true, Severity::Warning) => Some(Code::SchemaWarning.id()),
+        _ => None,
+    };
+    std::iter::once(own).chain(whole)
 }
 
 /// `info`, `warning` or `error` in any case.
