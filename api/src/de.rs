@@ -359,7 +359,7 @@ impl<'a> Entries<'a> {
         if found.is_none() {
             let mut path = FieldPath(self.context.path.borrow().clone());
             path.0.push(Step::Key(key.to_owned()));
-            self.context.unknown.borrow_mut().push((path, nearest(fields, key)));
+            self.context.unknown.borrow_mut().push((path, nearest(fields.iter().copied(), key)));
         }
         found
     }
@@ -409,9 +409,9 @@ pub(crate) fn camel(key: &str) -> String {
 }
 
 /// The word that was probably meant.
-pub(crate) fn nearest(words: &[&'static str], word: &str) -> Option<&'static str> {
+pub fn nearest<'a>(words: impl IntoIterator<Item = &'a str>, word: &str) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let best = words.iter().map(|w| (distance(&w.to_lowercase(), &lower), *w)).min()?;
+    let best = words.into_iter().map(|w| (distance(&w.to_lowercase(), &lower), w)).min()?;
     (best.0 <= 1 + word.len() / 4).then_some(best.1)
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::finding::{Code, Finding};
 use crate::kind::{Kind, Shape, for_each_kind};
 use crate::meta::Meta;
 use crate::path::FieldPath;
@@ -63,6 +64,13 @@ impl Origin {
     /// The line of a field, counted from the root of the object (`spec.http[0]`).
     pub fn line_of(&self, path: &FieldPath) -> u32 {
         self.source.as_ref().map_or(self.line, |source| source.lines.at(path))
+    }
+
+    /// A finding about a field of the object that stands here, with file and line.
+    pub fn finding(&self, object: Key, path: &str, code: Code, message: impl Into<String>) -> Finding {
+        let path = FieldPath::parse(path);
+        let line = self.line_of(&path);
+        Finding::new(code, message).about(object).at(&self.file, line).field(path)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::de::{self, Dialect};
-use crate::finding::{Code, Finding, Findings};
+use crate::finding::{Code, Finding, Findings, Severity};
 use crate::kind::{Family, Kind, Shape};
 use crate::meta::Meta;
 use crate::object::{AnyObject, Frame, Key, Maker, Object, Origin, ReadSpec, Source};
@@ -159,11 +159,11 @@ impl Reader<'_> {
                 AnyObject::make(kind, &mut filling)
             }
             None => {
-                one.finding(
-                    Code::UnknownKind,
-                    FieldPath::parse("kind"),
-                    unknown_kind(&api_version, &kind_word),
-                );
+                let (severity, message) = unknown_kind(&api_version, &kind_word);
+                let path = FieldPath::parse("kind");
+                let line = one.source.lines.at(&path);
+                let finding = Finding::new(Code::UnknownKind, message).severity(severity);
+                one.findings.push(finding.at(one.file, line).field(path));
                 Some(AnyObject::Unknown(Box::new(Object {
                     api_version: frame.api_version,
                     kind: frame.kind,
@@ -174,7 +174,11 @@ impl Reader<'_> {
                 })))
             }
         };
-        let key = Key::new(one.kind, &meta.namespace, &meta.name);
+        let key = match kind {
+            Some(kind) => Key::new(kind, &meta.namespace, &meta.name),
+            // Its kind is part of its name.
+            None => Key::new(Kind::Unknown, &meta.namespace, &format!("{kind_word} {}", meta.name)),
+        };
         let mut findings = one.findings;
         findings.extend(notes);
         let refused = findings.has_errors();
@@ -185,15 +189,27 @@ impl Reader<'_> {
     }
 }
 
-fn unknown_kind(api_version: &str, kind: &str) -> String {
-    let known = Kind::ALL.iter().find(|known| known.name() == kind);
-    match known {
-        Some(known) => format!(
+/// How bad it is that nothing reads a kind, and what was probably meant. In a group of which every kind is known it is a
+/// mistake; elsewhere it may be somebody else's kind.
+fn unknown_kind(api_version: &str, kind: &str) -> (Severity, String) {
+    if let Some(known) = Kind::ALL.iter().find(|known| known.name() == kind) {
+        let message = format!(
             "no kind {kind} in {api_version}; nothing here reads it (did you mean {}?)",
             known.api_version()
-        ),
-        None => format!("nothing here reads {kind} of {api_version}; it is kept as it is"),
+        );
+        return (Code::UnknownKind.severity(), message);
     }
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let of_group = || Kind::ALL.iter().filter(|known| known.row().group == group);
+    let near = de::nearest(of_group().map(|known| known.name()), kind);
+    let hint = near.map_or(String::new(), |near| format!(" (did you mean {near}?)"));
+    if of_group().any(|known| known.row().family == Family::Mesh) {
+        let all: Vec<&str> = of_group().map(|known| known.name()).collect();
+        let hint = if hint.is_empty() { format!("; there are {}", all.join(", ")) } else { hint };
+        return (Severity::Error, format!("{group} has no kind {kind}{hint}"));
+    }
+    let kept = format!("nothing here reads {kind} of {api_version}; it is kept as it is{hint}");
+    (Code::UnknownKind.severity(), kept)
 }
 
 /// The object that is being read.
@@ -268,7 +284,7 @@ impl Maker for Filling<'_, '_> {
             Shape::Spec => {
                 let stray = map.keys().filter(|key| !OUTER.contains(&key.as_str()));
                 let stray =
-                    stray.map(|key| (FieldPath::default().key(key), de::nearest(&OUTER, key))).collect();
+                    stray.map(|key| (FieldPath::default().key(key), de::nearest(OUTER, key))).collect();
                 self.one.complaints(stray, Vec::new());
                 reader.read(map.get("spec").unwrap_or(&Value::Null), dialect, &FieldPath::parse("spec"))
             }

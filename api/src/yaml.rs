@@ -73,16 +73,26 @@ pub struct YamlError {
 pub fn load(text: &str, first: u32) -> Result<Vec<Document>, YamlError> {
     let mut loader = Loader { first, ..Loader::default() };
     for event in Parser::new_from_str(text) {
-        let read = event.map_err(|e| YamlError {
-            line: first + line_of(e.marker().line()),
-            message: e.info().to_owned(),
-        });
+        let read = event
+            .map_err(|e| YamlError { line: first + line_of(e.marker().line()), message: hinted(e.info()) });
         match read.and_then(|(event, span)| loader.event(event, span)) {
             Ok(()) => {}
             Err(error) => return json(text, first).ok_or(error),
         }
     }
     Ok(loader.documents)
+}
+
+/// What the parser says, and what to do where its words do not tell.
+fn hinted(message: &str) -> String {
+    let hint = match message {
+        text if text.starts_with("tabs disallowed") => "; indent with blanks",
+        text if text.starts_with("mapping values are not allowed") => {
+            "; look at the indentation of this line, and quote values that have a colon"
+        }
+        _ => "",
+    };
+    format!("{message}{hint}")
 }
 
 /// JSON that YAML does not take: several values in a row, tabs, surrogate pairs. Only whole values have lines.

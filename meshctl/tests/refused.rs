@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 struct Cluster {
     minor: &'static str,
     allowed: bool,
+    readable: bool,
     istiod: Option<&'static str>,
 }
 
-const GOOD: Cluster = Cluster { minor: "34", allowed: true, istiod: None };
+const GOOD: Cluster = Cluster { minor: "34", allowed: true, readable: true, istiod: None };
 
 struct Server {
     port: u16,
@@ -125,6 +126,11 @@ fn answer(cluster: &Cluster, method: &str, path: &str) -> (u16, Value) {
         "validatingwebhookconfigurations",
     ];
     let last = path.rsplit('/').next().unwrap();
+    if method == "GET" && last != "version" && !cluster.readable {
+        let status = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": format!("{last} is forbidden")});
+        return (403, status);
+    }
     match (method, last) {
         (_, "version") => (200, json!({"major": "1", "minor": cluster.minor, "gitVersion": format!("v1.{}.1", cluster.minor),
             "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""})),
@@ -170,6 +176,23 @@ fn somebody_without_rights() {
         assert!(text.contains(told), "{told}: {text}");
     }
     assert_eq!((code, changes), (1, Vec::<String>::new()));
+}
+
+#[test]
+fn somebody_who_may_not_even_look() {
+    let server = Server::start(Cluster { allowed: false, readable: false, ..GOOD });
+    for words in [&INSTALL[..], &["upgrade", "-y"], &["x", "precheck"]] {
+        let (text, code, changes) = server.run(words);
+        let told = "[IST0141] you may not get, list, create, patch, delete";
+        let printed = words[0] == "x";
+        assert!(text.contains(told) || printed, "{words:?}: {text}");
+        assert_eq!((code, changes), (1, Vec::<String>::new()), "{words:?}: {text}");
+    }
+    let (text, code, changes) = server.run(&["uninstall", "--purge", "-y"]);
+    assert!(text.contains("forbidden") && code == 1 && changes.is_empty(), "{text}");
+    // Beside the version of the program itself.
+    let (text, code, _) = server.run(&["version"]);
+    assert!(text.contains("pods is forbidden") && code == 1, "{text}");
 }
 
 #[test]

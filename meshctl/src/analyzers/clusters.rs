@@ -40,7 +40,8 @@ fn apart(here: &Object<Service>, there: &Object<Service>) -> Vec<String> {
     let ports = |one: &Object<Service>| -> BTreeMap<i32, String> {
         let named = |port: &api::core::ServicePort| {
             let protocol = port.app_protocol.as_deref().unwrap_or(&port.name);
-            (port.port, format!("{} {protocol}", port.protocol).trim().to_owned())
+            let transport = if port.protocol.is_empty() { "TCP" } else { port.protocol.as_str() };
+            (port.port, format!("{transport} {protocol}").trim_end().to_owned())
         };
         one.spec.ports.iter().map(named).collect()
     };

@@ -130,10 +130,7 @@ pub(super) fn note(
     code: Code,
     message: impl Into<String>,
 ) {
-    let path = FieldPath::parse(path);
-    let origin = object.origin();
-    let line = origin.line_of(&path);
-    out.push(Finding::new(code, message).about(object.key()).at(&origin.file, line).field(path));
+    out.push(object.origin().finding(object.key(), path, code, message));
 }
 
 /// The same for an object of a known kind.
@@ -144,9 +141,7 @@ pub(super) fn note_of<T: Spec>(
     code: Code,
     message: impl Into<String>,
 ) {
-    let path = FieldPath::parse(path);
-    let line = object.origin.line_of(&path);
-    out.push(Finding::new(code, message).about(object.key()).at(&object.origin.file, line).field(path));
+    out.push(object.origin.finding(object.key(), path, code, message));
 }
 
 /// The same for an object without a type; its kind is part of its name.

@@ -30,6 +30,11 @@ const AT_ONCE: usize = 8;
 /// Where names are looked for first on a laptop.
 const DEFAULT_NAMESPACE: &str = "default";
 
+/// The error of a mesh without a control plane: somebody has answered, and there is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoPilot(String);
+
 /// A running mesh.
 pub struct Mesh {
     reach: Reach,
@@ -249,13 +254,32 @@ impl Mesh {
             pods.choose(&wanted, own, self.said).map(|pod| (pod, pods))
         };
         let found = choose(&known);
-        if found.is_ok() || self.said {
+        if found.is_ok() {
             return found;
+        }
+        if self.said {
+            return self.namespace_is_there().and(found);
         }
         match self.objects(&[Kind::Pod, Kind::Service], None) {
             Ok(all) => choose(&all),
             Err(_) => found,
         }
+    }
+
+    /// That the cluster has the namespace of `-n`; who may not ask is believed.
+    ///
+    /// # Errors
+    /// There is no such namespace; the error lists others.
+    pub fn namespace_is_there(&self) -> Result<()> {
+        if !self.said || !self.is_cluster() {
+            return Ok(());
+        }
+        let Ok(all) = self.objects(&[Kind::Namespace], None) else { return Ok(()) };
+        let names: Vec<&str> = all.iter().filter_map(|one| one["metadata"]["name"].as_str()).collect();
+        if names.contains(&self.namespace.as_str()) {
+            return Ok(());
+        }
+        bail!("there is no namespace {} in {}; there are {}", self.namespace, self.place(), names.join(", "))
     }
 
     /// A page of a proxy's admin port.
@@ -332,11 +356,11 @@ impl Mesh {
             let revision =
                 self.revision.as_ref().map(|name| format!(" of revision {name}")).unwrap_or_default();
             let look = if self.is_cluster() { "kubectl" } else { "meshctl" };
-            bail!(
+            bail!(NoPilot(format!(
                 "no istiod{revision} runs in namespace {} of {}; look at `{look} get pods -A`, or say --istioNamespace",
                 self.system,
                 self.place()
-            );
+            )));
         }
         Ok(pods)
     }

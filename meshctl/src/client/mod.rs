@@ -16,6 +16,6 @@ mod reach;
 
 pub use forward::forward;
 pub use http::{Asked, Method};
-pub use mesh::{Mesh, find_pod};
+pub use mesh::{Mesh, NoPilot, find_pod};
 pub use pod::{Pod, PodName, Pods};
 pub use reach::{Connection, Lines, What};

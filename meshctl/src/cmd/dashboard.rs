@@ -104,33 +104,27 @@ struct Place {
     path: &'static str,
 }
 
-const GRAFANA: Place = Place {
-    name: "Grafana",
-    labels: &[("app.kubernetes.io/name", "grafana"), ("app", "grafana")],
-    port: 3000,
-    path: "",
-};
-const JAEGER: Place = Place {
-    name: "Jaeger",
-    labels: &[("app", "jaeger"), ("app.kubernetes.io/name", "jaeger")],
-    port: 16686,
-    path: "",
-};
-const KIALI: Place = Place {
-    name: "Kiali",
-    labels: &[("app", "kiali"), ("app.kubernetes.io/name", "kiali")],
-    port: 20001,
-    path: "/kiali",
-};
-const PROMETHEUS: Place = Place {
-    name: "Prometheus",
-    labels: &[("app.kubernetes.io/name", "prometheus"), ("app", "prometheus")],
-    port: 9090,
-    path: "",
-};
-const SKYWALKING: Place =
-    Place { name: "SkyWalking", labels: &[("app", "skywalking-ui")], port: 8080, path: "" };
-const ZIPKIN: Place = Place { name: "Zipkin", labels: &[("app", "zipkin")], port: 9411, path: "" };
+impl Place {
+    const fn new(
+        name: &'static str,
+        labels: &'static [(&'static str, &'static str)],
+        port: u16,
+        path: &'static str,
+    ) -> Self {
+        Self { name, labels, port, path }
+    }
+}
+
+const GRAFANA: Place =
+    Place::new("Grafana", &[("app.kubernetes.io/name", "grafana"), ("app", "grafana")], 3000, "");
+const JAEGER: Place =
+    Place::new("Jaeger", &[("app", "jaeger"), ("app.kubernetes.io/name", "jaeger")], 16686, "");
+const KIALI: Place =
+    Place::new("Kiali", &[("app", "kiali"), ("app.kubernetes.io/name", "kiali")], 20001, "/kiali");
+const PROMETHEUS: Place =
+    Place::new("Prometheus", &[("app.kubernetes.io/name", "prometheus"), ("app", "prometheus")], 9090, "");
+const SKYWALKING: Place = Place::new("SkyWalking", &[("app", "skywalking-ui")], 8080, "");
+const ZIPKIN: Place = Place::new("Zipkin", &[("app", "zipkin")], 9411, "");
 
 /// Serves until Ctrl-C.
 ///

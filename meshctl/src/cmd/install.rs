@@ -110,15 +110,34 @@ pub async fn prepare(settings: &Settings, globals: &Globals) -> Result<Ready> {
     let checked = Installation::of(&request)?;
     let (cluster, info) = Cluster::connect(globals).await?;
     let objects = Objects { cluster };
-    let default = cluster::who_is_default(&objects).await?;
-    request.unnamed = match (default.is_claimed_by(&checked.revision), default.validator) {
+    let read = installed(&objects, &info, &mut request, &checked.revision).await;
+    let (installation, found) = match read {
+        Ok(read) => read,
+        // Who may not read is told all that is missing, not the first thing.
+        Err(error) => {
+            stop_at(&cluster::rights(&objects, &Found::default(), &values(&checked)).await?, false)?;
+            return Err(error);
+        }
+    };
+    Ok(Ready { objects, installation, found, info })
+}
+
+/// What is wanted beside what is there.
+async fn installed(
+    objects: &Objects,
+    info: &Info,
+    request: &mut Request,
+    revision: &str,
+) -> Result<(Installation, Found)> {
+    let default = cluster::who_is_default(objects).await?;
+    request.unnamed = match (default.is_claimed_by(revision), default.validator) {
         (true, _) => Unnamed::This,
         (false, Some(revision)) => Unnamed::Other(revision),
         (false, None) => Unnamed::AsCharts,
     };
-    let installation = Installation::of(&request)?;
-    let found = cluster::look(&objects, &info, &values(&installation), &installation.revision).await?;
-    Ok(Ready { objects, installation, found, info })
+    let installation = Installation::of(request)?;
+    let found = cluster::look(objects, info, &values(&installation), &installation.revision).await?;
+    Ok((installation, found))
 }
 
 async fn install(settings: &Settings, how: &How, globals: &Globals, upgrade: bool) -> Result<i32> {

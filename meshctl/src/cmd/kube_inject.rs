@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
-use super::printed::{BadInput, BadUsage, Printed, texts};
+use super::printed::{BadInput, BadUsage, Printed, some_objects, texts};
 use crate::client::kube::{Cluster, block_on};
 use crate::globals::{Globals, Short};
 use crate::injection::{self, Given, Names, Settings, Source};
@@ -67,6 +67,7 @@ pub fn run(args: &KubeInject, globals: &Globals) -> Result<Printed> {
         return Err(BadUsage(text.to_owned()).into());
     }
     let manifests = texts(&args.filename)?;
+    some_objects(&manifests)?;
     let (source, namespace) = source(args, &globals)?;
     let settings = Settings::read(&source)?;
     let injected = injection::inject(&manifests, &namespace, &settings)?;

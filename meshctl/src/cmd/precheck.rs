@@ -75,7 +75,14 @@ async fn problems(args: &Precheck, globals: &Globals) -> Result<Vec<Problem>> {
     let objects = Objects { cluster };
     let wanted: Vec<Value> =
         cluster::objects_of(&installation).into_iter().map(|(_, object)| object).collect();
-    let found = cluster::look(&objects, &info, &wanted, &installation.revision).await?;
+    let found = match cluster::look(&objects, &info, &wanted, &installation.revision).await {
+        Ok(found) => found,
+        // Who may not read is told all that is missing, not the first thing.
+        Err(error) => {
+            let missing = cluster::rights(&objects, &cluster::Found::default(), &wanted).await?;
+            return if missing.is_empty() { Err(error) } else { Ok(missing) };
+        }
+    };
     let mut problems = cluster::check(&objects, &found, &wanted, &installation.revision).await?;
     problems.extend(gateway_api(&objects).await);
     Ok(problems)

@@ -89,6 +89,21 @@ pub fn texts_below(names: &[String]) -> Result<Vec<Text>, BadInput> {
     input::read_recursive(names).map_err(|error| BadInput(format!("{error:#}")))
 }
 
+/// Refuses files of which none has an object: most likely others were meant.
+///
+/// # Errors
+/// There is nothing in them.
+pub fn some_objects(texts: &[Text]) -> Result<(), BadInput> {
+    let blank = |text: &Text| {
+        text.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+    };
+    if texts.is_empty() || !texts.iter().all(blank) {
+        return Ok(());
+    }
+    let names: Vec<&str> = texts.iter().map(|text| text.name.as_str()).collect();
+    Err(BadInput(format!("there are no objects in {}", names.join(", "))))
+}
+
 /// How a failed command is printed and ends.
 pub fn failed(error: &anyhow::Error) -> Printed {
     let code = if error.is::<BadInput>() {

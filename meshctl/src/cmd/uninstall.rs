@@ -11,7 +11,7 @@ use super::printed::BadUsage;
 use super::settings::Settings;
 use crate::client::kube::{Cluster, block_on};
 use crate::globals::{Globals, Short};
-use crate::install::cluster::{self, Id, Objects, Progress, Removal, What};
+use crate::install::cluster::{self, Id, Objects, Progress, Removal, What, tags};
 use crate::install::{Installation, Role};
 
 /// Remove the mesh from a cluster
@@ -80,6 +80,12 @@ async fn uninstall(args: &Uninstall, globals: &Globals) -> Result<i32> {
         anstream::println!(
             "No resources will be pruned from the cluster. Please double check the input configs"
         );
+        if let What::Revision(revision) = &what {
+            let known: Vec<String> =
+                tags::list(&objects).await?.into_iter().map(|one| one.revision).collect();
+            let known = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
+            anstream::eprintln!("Warning: there is no revision {revision} ({known})");
+        }
         return Ok(0);
     }
     let summary = summary(&what, &removal, args.verbose || args.dry_run);

@@ -9,7 +9,7 @@ use anyhow::Result;
 use api::{Code, Finding, Findings, Kind, Severity};
 use clap::Args;
 
-use super::printed::{BadUsage, Printed, code, texts};
+use super::printed::{BadUsage, Printed, code, some_objects, texts};
 use crate::globals::Globals;
 use crate::local::input::Text;
 
@@ -41,7 +41,9 @@ pub fn run(args: &Validate, globals: &Globals) -> Result<Printed> {
         let text = "say which files: meshctl validate -f FILE|DIR|- (several times if needed)";
         return Err(BadUsage(text.to_owned()).into());
     }
-    Ok(report(&texts(&names)?, globals.namespace()))
+    let texts = texts(&names)?;
+    some_objects(&texts)?;
+    Ok(report(&texts, globals.namespace()))
 }
 
 fn report(texts: &[Text], namespace: &str) -> Printed {

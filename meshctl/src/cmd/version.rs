@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{ArgAction, Args};
 use serde_json::{Value, json};
 
-use super::printed::Printed;
-use crate::client::{Mesh, Pod};
+use super::printed::{Printed, code};
+use crate::client::{Mesh, NoPilot, Pod};
 use crate::globals::{Globals, Short};
 use crate::proxy_config::{Form, text};
 
@@ -57,35 +57,37 @@ struct Remote {
 /// The form cannot be made. A mesh that does not answer is told beside the version of this program.
 pub fn run(args: &Version, globals: &Globals) -> Result<Printed> {
     let mut printed = Printed::default();
-    let remote = match args.remote {
-        false => None,
-        true => {
-            let globals = globals.with(&args.flags);
-            match Mesh::find_if_running(&globals) {
-                Ok(Some(mesh)) => {
-                    let mesh = mesh.revision(args.revision.as_deref());
-                    ask(&mesh).map_err(|error| printed.err = format!("{error:#}\n")).ok()
-                }
-                Ok(None) => {
-                    let mesh = globals.own_mesh();
-                    printed.err = format!(
-                        "no mesh {mesh} is running here, and no cluster is meant; `meshctl up FILE|DIR` starts one\n"
-                    );
-                    None
-                }
-                // The version of this program is an answer in any case.
-                Err(error) => {
-                    printed.err = format!("{error:#}\n");
-                    None
-                }
-            }
-        }
-    };
+    let remote = if args.remote { remote(args, globals, &mut printed) } else { None };
     printed.out = match args.output.unwrap_or_default() {
         Form::Short => plain(remote.as_ref(), args.short),
         form => text(&structured(remote.as_ref()), form)?,
     };
     Ok(printed)
+}
+
+/// What the mesh says. The version of this program is an answer in any case, so what goes wrong stands beside it; but a
+/// mesh that was meant and does not answer is a failure.
+fn remote(args: &Version, globals: &Globals, printed: &mut Printed) -> Option<Remote> {
+    let globals = globals.with(&args.flags);
+    let found = Mesh::find_if_running(&globals).and_then(|mesh| match mesh {
+        Some(mesh) => ask(&mesh.revision(args.revision.as_deref())).map(Some),
+        None => Ok(None),
+    });
+    match found {
+        Ok(Some(remote)) => return Some(remote),
+        Ok(None) => {
+            let mesh = globals.own_mesh();
+            printed.err = format!(
+                "no mesh {mesh} is running here, and no cluster is meant; `meshctl up FILE|DIR` starts one\n"
+            );
+        }
+        Err(error) => {
+            // A cluster without a mesh has answered.
+            printed.code = if error.is::<NoPilot>() { code::OK } else { code::FAILED };
+            printed.err = format!("{error:#}\n");
+        }
+    }
+    None
 }
 
 fn ask(mesh: &Mesh) -> Result<Remote> {
@@ -135,8 +137,9 @@ fn plain(remote: Option<&Remote>, short: bool) -> String {
 }
 
 fn structured(remote: Option<&Remote>) -> Value {
-    let build = option_env!("MESH_BUILD_ID");
-    let mut out = json!({"clientVersion": {"version": env!("CARGO_PKG_VERSION"), "revision": build}});
+    let build = option_env!("MESH_BUILD_ID").unwrap_or("unknown");
+    let version = env!("CARGO_PKG_VERSION");
+    let mut out = json!({"clientVersion": {"version": version, "revision": build, "tag": version}});
     if let Some(remote) = remote {
         let plane = |(revision, version): &(String, String)| json!({"Component": "pilot", "Revision": revision, "Info": {"version": version}});
         let proxy = |(id, version): &(String, String)| json!({"ID": id, "IstioVersion": version});

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::charts::Charts;
@@ -113,7 +113,14 @@ impl Installation {
         let mut parts = Vec::new();
         for component in plan(&spec)? {
             refuse(shape::of_values(&component.values, &defaults(&charts, component.chart)?))?;
-            let objects = render(&charts, component.chart, &component.release, &component.values)?;
+            let objects = render(&charts, component.chart, &component.release, &component.values);
+            let objects = objects.map_err(|error| {
+                // A chart of few values refuses for all of them; istiod's knows most.
+                let usual =
+                    [component.chart, "istiod"].map(|chart| defaults(&charts, chart).unwrap_or_default());
+                let text = usual.iter().fold(format!("{error:#}"), |text, usual| shape::hinted(&text, usual));
+                anyhow!(text)
+            })?;
             parts.push(Part { component, objects });
         }
         parts.sort_by_key(|part| part.component.role);

@@ -266,12 +266,15 @@ fn component_settings(component: &Value, field: &str, istiod: bool, values: &mut
 }
 
 fn known(value: &Value, prefix: &str, fields: &[&str]) -> Result<()> {
-    for field in value.as_object().into_iter().flat_map(|map| map.keys()) {
-        if !fields.contains(&field.as_str()) {
-            bail!("{prefix}{field} is not known; there are {}", fields.join(", "));
-        }
-    }
-    Ok(())
+    let given = value.as_object().into_iter().flat_map(|map| map.keys());
+    let unknown: Vec<String> = given
+        .filter(|field| !fields.contains(&field.as_str()))
+        .map(|field| match api::de::nearest(fields.iter().copied(), field) {
+            Some(near) => format!("{prefix}{field} is not known; did you mean {near}?"),
+            None => format!("{prefix}{field} is not known; there are {}", fields.join(", ")),
+        })
+        .collect();
+    if unknown.is_empty() { Ok(()) } else { bail!("{}", unknown.join("\n")) }
 }
 
 fn enabled(component: &Value, usual: bool) -> bool {

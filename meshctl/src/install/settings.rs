@@ -15,11 +15,13 @@ use super::origins::Origins;
 /// It is no YAML or no IstioOperator.
 pub fn read_operator(name: &str, text: &str, spec: &mut Value, origins: &mut Origins) -> Result<()> {
     let documents = api::yaml::load(text, 1)
-        .map_err(|error| anyhow::anyhow!("{name}, line {}: {}", error.line, error.message))?;
+        .map_err(|error| anyhow::anyhow!("{name}:{}: {}", error.line, error.message))?;
+    let mut some = false;
     for Document { value: document, lines, .. } in documents {
         if document.is_null() {
             continue;
         }
+        some = true;
         let of = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         if (of("apiVersion").as_str(), of("kind").as_str()) != ("install.istio.io/v1alpha1", "IstioOperator")
         {
@@ -39,6 +41,9 @@ pub fn read_operator(name: &str, text: &str, spec: &mut Value, origins: &mut Ori
         {
             spec["namespace"] = namespace.clone();
         }
+    }
+    if !some {
+        bail!("{name}: there is no IstioOperator in it");
     }
     Ok(())
 }

@@ -46,6 +46,20 @@ pub(super) fn of_values(given: &Value, defaults: &Value) -> Vec<String> {
     wrong
 }
 
+/// What a chart complains about, with what was probably meant where it does not know a value.
+pub(super) fn hinted(text: &str, defaults: &Value) -> String {
+    let hint = |line: &str| {
+        let path = line.strip_prefix("value ")?.strip_suffix(" is not known")?;
+        let (above, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+        // Another way to write the same.
+        let above = above.strip_prefix("pilot").unwrap_or(above).trim_start_matches('.');
+        let pointer = if above.is_empty() { String::new() } else { format!("/{}", above.replace('.', "/")) };
+        let known = defaults.pointer(&pointer)?.as_object()?.keys().map(String::as_str);
+        api::de::nearest(known, leaf).map(|near| format!("{line}; did you mean {near}?"))
+    };
+    text.lines().map(|line| hint(line).unwrap_or_else(|| line.to_owned())).collect::<Vec<_>>().join("\n")
+}
+
 fn compare(usual: &Value, given: &Value, path: &str, wrong: &mut Vec<String>) {
     check(usual, given, path, wrong);
     let (Some(usual), Some(given)) = (usual.as_object(), given.as_object()) else { return };
@@ -125,6 +139,25 @@ mod tests {
                 "values.pilot.autoscaleMin is \"many\", and must be a number",
             ]
         );
+    }
+
+    #[test]
+    fn values_that_were_meant() {
+        let defaults = json!({"autoscaleMin": 1, "global": {"hub": "", "proxy": {"resources": {}}}});
+        for (text, told) in [
+            (
+                "value pilot.autoscaleMn is not known",
+                "value pilot.autoscaleMn is not known; did you mean autoscaleMin?",
+            ),
+            (
+                "chart x:\nvalue global.proxy.resource is not known",
+                "chart x:\nvalue global.proxy.resource is not known; did you mean resources?",
+            ),
+            ("value global.nonsense is not known", "value global.nonsense is not known"),
+            ("value global.hub is not honoured", "value global.hub is not honoured"),
+        ] {
+            assert_eq!(hinted(text, &defaults), told);
+        }
     }
 
     #[test]

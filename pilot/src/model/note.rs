@@ -3,7 +3,7 @@
 //! In: an object, the field, a code and words. Out: a finding with the object's key, file and line. Used by every
 //! section.
 
-use api::{Code, FieldPath, Finding, Findings, Object, Spec};
+use api::{Code, FieldPath, Findings, Object, Spec};
 
 use super::service::Source;
 
@@ -15,9 +15,7 @@ pub(super) fn note<T: Spec>(
     code: Code,
     message: impl Into<String>,
 ) {
-    let path = FieldPath::parse(path);
-    let line = object.origin.line_of(&path);
-    out.push(Finding::new(code, message).about(object.key()).at(&object.origin.file, line).field(path));
+    out.push(object.origin.finding(object.key(), path, code, message));
 }
 
 /// File and line of a field.

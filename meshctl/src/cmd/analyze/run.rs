@@ -12,9 +12,10 @@ use super::gather::Gathered;
 use super::shown::{self, Suppression};
 use crate::analyzers::{self, ANALYZERS};
 use crate::client::Mesh;
-use crate::cmd::printed::{BadUsage, Printed, code, texts, texts_below};
+use crate::cmd::printed::{BadUsage, Printed, code, some_objects, texts, texts_below};
 use crate::globals::{Globals, Short};
 use crate::local::input::Text;
+use crate::proxy_config::Form;
 use crate::render::Table;
 
 /// Find mistakes in files and in the running mesh, also between objects
@@ -96,8 +97,7 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
     if args.list_analyzers {
         return Ok(Printed::out(list()));
     }
-    let form =
-        if args.output == "log" { None } else { Some(args.output.parse().map_err(anyhow::Error::msg)?) };
+    let form = form(&args.output)?;
     let (fail, tell) = (shown::level(&args.failure_threshold)?, shown::level(&args.output_threshold)?);
     let chosen = chosen(&args.analyzer)?;
     let mut world = Gathered::new(&globals.istio_namespace);
@@ -112,12 +112,16 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
     };
     if let Some(mesh) = &mesh {
         mesh.namespace().clone_into(&mut namespace);
+        if args.files.is_empty() && !args.all_namespaces {
+            mesh.namespace_is_there()?;
+        }
         let alone = "say --use-kube=false to look at files alone";
         let gathered = world.mesh(mesh, args.timeout.to_std());
         if args.files.is_empty() { gathered? } else { gathered.context(alone)? }
     }
     remotes(args, &globals, &mut world)?;
     let texts = if args.recursive { texts_below(&args.files)? } else { texts(&args.files)? };
+    some_objects(&texts)?;
     if let Some(file) = &args.mesh_config {
         world.mesh_config(&crate::cmd::proxy_config::read(file)?);
     } else if args.revision != "default" {
@@ -165,6 +169,16 @@ pub fn run(args: &Analyze, globals: &Globals) -> Result<Printed> {
         }
     }
     Ok(printed)
+}
+
+/// The form of the output; none: lines for people.
+fn form(word: &str) -> Result<Option<Form>, BadUsage> {
+    match word {
+        "log" => Ok(None),
+        "json" => Ok(Some(Form::Json)),
+        "yaml" => Ok(Some(Form::Yaml)),
+        other => Err(BadUsage(format!("output format {other:?} is not known: use log, json or yaml"))),
+    }
 }
 
 /// Adds the Services of other clusters.

@@ -156,7 +156,10 @@ fn definition(live: &Value, wanted: &Value) -> Option<Problem> {
 }
 
 /// What the user may not do. One question settles it for an administrator.
-async fn rights(objects: &Objects, found: &Found, wanted: &[Value]) -> Result<Vec<Problem>> {
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn rights(objects: &Objects, found: &Found, wanted: &[Value]) -> Result<Vec<Problem>> {
     if allowed(objects, "*", "*", "*", "").await? {
         return Ok(Vec::new());
     }

@@ -21,7 +21,7 @@ mod ready;
 pub mod tags;
 mod uninstall;
 
-pub use check::{Problem, check};
+pub use check::{Problem, check, rights};
 pub use install::{Options, install, objects_of};
 pub use look::{DefaultRevision, Found, Istiod, look, who_is_default};
 pub use objects::{Id, Objects};
