@@ -162,7 +162,8 @@ fn request(
         headers: &call.headers,
     };
     let explanation = explain(config, chain, &conn, &head, dice);
-    let steps = filter::request_steps(&chain.filters, &explanation.decision, &head, dice);
+    let asked = filter::Asked::new(chain, &conn, &head);
+    let steps = filter::request_steps(&asked, &explanation.decision, dice);
     let mut outcome = HttpOutcome {
         explanation,
         steps,
@@ -180,7 +181,7 @@ fn request(
             let (mut path, mut authority) = (call.path.clone(), call.authority.clone());
             let mut headers = call.headers.clone();
             filter::request_headers(to, &mut headers, &mut fill);
-            filter::rewrite(to, &mut path, &mut authority, &mut headers);
+            filter::rewrite(to, &mut path, &mut authority, !chain.suppress_envoy_headers, &mut headers);
             outcome.request = Some((path, authority, headers));
             filter::response_headers(to, &mut outcome.response, &mut fill);
             outcome.hash = crate::balance::hash_request(&to.forward().hash, &head, &conn).hash;
@@ -229,7 +230,7 @@ impl Rehearsal {
 impl HttpOutcome {
     /// True unless a filter answers in the upstream's place.
     pub fn ends_upstream(&self) -> bool {
-        !matches!(self.steps.last(), Some(Step::Abort { .. } | Step::Preflight(_)))
+        !matches!(self.steps.last(), Some(Step::Abort { .. } | Step::Deny(_) | Step::Preflight(_)))
     }
 
     fn verdict(&self) -> String {
@@ -239,6 +240,7 @@ impl HttpOutcome {
                 return format!("abort {} grpc {code}", status.as_u16());
             }
             Some(Step::Preflight(_)) => return "answer preflight".into(),
+            Some(Step::Deny(policy)) => return format!("deny 403 {}", filter::rbac_details(policy)),
             Some(Step::Delay(_)) | None => {}
         }
         match &self.explanation.decision {
@@ -297,7 +299,7 @@ impl HttpOutcome {
             match step {
                 Step::Delay(delay) => writeln!(f, "  delay {delay:?}")?,
                 Step::Preflight(headers) => write_headers(f, "  answer + ", headers)?,
-                Step::Abort { .. } => {}
+                Step::Abort { .. } | Step::Deny(_) => {}
             }
         }
         if let (Decision::Forward(to), Some((path, authority, headers))) = (&why.decision, &self.request) {

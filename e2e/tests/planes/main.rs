@@ -4,6 +4,7 @@
 // A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
 
+mod bootstrap;
 mod calls;
 mod differences;
 mod frames;

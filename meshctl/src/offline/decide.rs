@@ -247,7 +247,7 @@ fn forward(answer: &mut Answer, config: &Config, to: &ForwardTo, request: &Reque
     let (mut path, mut authority) = (request.path.clone(), request.authority.clone());
     let mut headers = request.headers.clone();
     request_headers(to, &mut headers, &mut unknown);
-    rewrite(to, &mut path, &mut authority, &mut headers);
+    rewrite(to, &mut path, &mut authority, true, &mut headers);
     answer.request_headers = changes(&request.headers, &headers);
     if (&path, &authority) != (&request.path, &request.authority) {
         answer.rewritten = format!("{} {}://{authority}{path}", request.method, request.scheme);

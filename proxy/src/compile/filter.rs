@@ -23,17 +23,23 @@ use super::text::{headers, string};
 use crate::filter::{AlpnOverride, Cors, Fault, Filter, PeerMetadata};
 
 const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+const RBAC: &str = "envoy.extensions.filters.http.rbac.v3.RBAC";
 const CORS_POLICY: &str = "envoy.extensions.filters.http.cors.v3.CorsPolicy";
 
+/// What the router says of the whole chain.
+pub(super) struct Router {
+    pub(super) suppress_envoy_headers: bool,
+}
+
 /// The filters of a chain, without the router, which must be the last.
-pub(super) fn filters(list: Vec<hcm::HttpFilter>) -> Lower<Vec<Filter>> {
+pub(super) fn filters(list: Vec<hcm::HttpFilter>) -> Lower<(Vec<Filter>, Router)> {
     let mut filters = Vec::new();
     let count = list.len();
     for (index, filter) in list.into_iter().enumerate() {
         match http_filter(filter).item("http_filters", index)? {
             Step::Filter(filter) => filters.push(filter),
-            Step::Router if index + 1 == count => return Ok(filters),
-            Step::Router => {
+            Step::Router(router) if index + 1 == count => return Ok((filters, router)),
+            Step::Router(_) => {
                 return refuse(format!("http_filters[{index}]"), "the router must be the last filter");
             }
             Step::Nothing => {}
@@ -44,7 +50,7 @@ pub(super) fn filters(list: Vec<hcm::HttpFilter>) -> Lower<Vec<Filter>> {
 
 enum Step {
     Filter(Filter),
-    Router,
+    Router(Router),
     /// A filter that has nothing to do in this proxy.
     Nothing,
 }
@@ -79,14 +85,19 @@ fn known(any: &google::Any) -> Lower<Option<Step>> {
             let mut config: router::Router = unpack(any)?;
             harmless!(config; dynamic_stats, start_child_span, respect_expected_rq_timeout);
             harmless!(config; suppress_grpc_request_failure_code_stats, reject_connect_request_early_data);
+            let suppress_envoy_headers = std::mem::take(&mut config.suppress_envoy_headers);
             done(&config)?;
-            return Ok(Some(Step::Router));
+            return Ok(Some(Step::Router(Router { suppress_envoy_headers })));
         }
         FAULT => Filter::Fault(fault_filter(any)?),
         "envoy.extensions.filters.http.cors.v3.Cors" => {
             done(&unpack::<cors::Cors>(any)?)?;
             Filter::Cors
         }
+        RBAC => match super::rbac::rules(any)? {
+            Some(rules) => Filter::Rbac(Arc::new(rules)),
+            None => return Ok(Some(Step::Nothing)),
+        },
         // Message counts are always taken here, its options only name further metrics.
         "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig" => Filter::GrpcStats,
         "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig" => {

@@ -59,12 +59,14 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
     let upgrades = upgrades.collect::<Lower<_>>()?;
     let tracing = one.tracing.take().map(tracing).transpose().at("tracing")?.flatten();
     let server_name = std::mem::take(&mut one.server_name);
+    let (filters, router) = filters(std::mem::take(&mut one.http_filters))?;
     let chain = HttpChain {
         stat_prefix: text(std::mem::take(&mut one.stat_prefix)),
         codec,
         routes,
         route_name,
-        filters: filters(std::mem::take(&mut one.http_filters))?,
+        filters,
+        suppress_envoy_headers: router.suppress_envoy_headers,
         access_logs: access_logs(std::mem::take(&mut one.access_log))?,
         tracing: tracing.map(Arc::new),
         server_name: if server_name.is_empty() { "envoy".into() } else { text(server_name) },

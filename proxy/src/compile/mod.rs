@@ -18,6 +18,7 @@ mod headers;
 mod link;
 mod listener;
 mod lower;
+mod rbac;
 mod read;
 mod retry;
 mod route;

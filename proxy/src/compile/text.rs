@@ -100,7 +100,8 @@ pub(super) fn headers(list: Vec<route::HeaderMatcher>, field: &str) -> Lower<Vec
     list.into_iter().enumerate().map(|(index, one)| header(one).item(field, index)).collect()
 }
 
-fn header(mut value: route::HeaderMatcher) -> Lower<HeaderMatch> {
+/// One header condition.
+pub(super) fn header(mut value: route::HeaderMatcher) -> Lower<HeaderMatch> {
     use route::header_matcher::HeaderMatchSpecifier as H;
     let plain =
         |kind: fn(std::sync::Arc<str>) -> TextMatch, value: String| HeaderRule::Text(kind(text(value)));

@@ -76,6 +76,8 @@ pub struct HttpChain {
     pub route_name: Arc<str>,
     /// The HTTP filters in order, without the router.
     pub filters: Vec<Filter>,
+    /// The router's `suppress_envoy_headers`: it adds no `x-envoy-` headers of its own. Default false.
+    pub suppress_envoy_headers: bool,
     pub access_logs: Vec<Arc<AccessLog>>,
     pub tracing: Option<Arc<Tracing>>,
     /// `server` header of responses; empty: pass the upstream's through. Default `envoy`, Istio says `istio-envoy`.

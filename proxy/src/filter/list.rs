@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Rbac;
 use crate::config::{HeaderMatch, TextMatch};
 
 /// One HTTP filter of a listener's chain, in order of configuration.
@@ -19,6 +20,8 @@ pub enum Filter {
     Fault(Option<Arc<Fault>>),
     /// `envoy.filters.http.cors`
     Cors,
+    /// `envoy.filters.http.rbac`
+    Rbac(Arc<Rbac>),
     /// `istio.stats`
     Stats { server: bool },
     /// `envoy.filters.http.grpc_stats`

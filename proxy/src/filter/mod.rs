@@ -7,6 +7,8 @@ mod fault;
 mod headers;
 mod list;
 mod mirror;
+mod rbac;
+mod remote;
 mod rewrite;
 mod run;
 
@@ -14,5 +16,7 @@ pub use alpn::alpn;
 pub use headers::{Fill, request_headers, response_headers, response_headers_of};
 pub use list::*;
 pub use mirror::mirrors;
+pub use rbac::{Asked, Condition, Policy, Rbac, RbacAction, details as rbac_details};
+pub use remote::Trust;
 pub use rewrite::{finish_host, rewrite};
 pub use run::{Step, cors_of, reaches_cors, request_steps, respond};

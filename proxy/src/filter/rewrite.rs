@@ -13,7 +13,14 @@ const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Rewrites path (with query) and authority in place. `auto_host_rewrite` needs the endpoint: see [`finish_host`].
-pub fn rewrite(to: &ForwardTo, path: &mut String, authority: &mut String, headers: &mut HeaderMap) {
+/// `tell`: the old path goes into a header.
+pub fn rewrite(
+    to: &ForwardTo,
+    path: &mut String,
+    authority: &mut String,
+    tell: bool,
+    headers: &mut HeaderMap,
+) {
     let rewrite = &to.forward().rewrite;
     let share = to.share().and_then(|share| share.host_rewrite.as_deref());
     let host = match (share, &rewrite.host) {
@@ -28,7 +35,7 @@ pub fn rewrite(to: &ForwardTo, path: &mut String, authority: &mut String, header
         replace_host(host, rewrite.append_forwarded_host, authority, headers);
     }
     if let Some(new) = rewritten(&rewrite.path, &to.rule.path, path) {
-        if let Ok(old) = HeaderValue::from_str(path) {
+        if let (true, Ok(old)) = (tell, HeaderValue::from_str(path)) {
             headers.insert(ORIGINAL_PATH, old);
         }
         *path = new;

@@ -1,6 +1,6 @@
 //! The request side of a chain as a list of steps, in order, up to the first answer.
 //!
-//! In: the chain's filters, the route with its overlays, the head, dice. Out: what the pipeline must do before it
+//! In: the chain, the connection, the route with its overlays, the head, dice. Out: what the pipeline must do before it
 //! forwards. Peer metadata, ALPN and stats are not steps: they have their own places in the pipeline.
 
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{Cors, Fault, Filter, cors, fault};
+use super::{Asked, Cors, Fault, Filter, cors, fault};
 use crate::dice::Dice;
-use crate::router::{Decision, Head};
+use crate::router::Decision;
 
 /// One thing to do before the request goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +19,17 @@ pub enum Step {
     Delay(Duration),
     /// Answer with `fault filter abort` and note `Failure::FaultAbort`. The last step.
     Abort { status: StatusCode, grpc: Option<u16> },
+    /// Answer 403, refused by this policy; an empty name: no policy allowed it. The last step.
+    Deny(Arc<str>),
     /// Answer 200 with these headers and no body. The last step.
     Preflight(HeaderMap),
 }
 
 /// What the filters ask for. Usually nothing: the list does not allocate then.
-pub fn request_steps(filters: &[Filter], decision: &Decision, head: &Head<'_>, dice: &mut Dice) -> Vec<Step> {
+pub fn request_steps(asked: &Asked<'_, '_>, decision: &Decision, dice: &mut Dice) -> Vec<Step> {
+    let head = asked.head;
     let mut steps = Vec::new();
-    for filter in filters {
+    for filter in asked.filters {
         match filter {
             Filter::Fault(listener) => {
                 let Some(fault) = fault_of(decision).or(listener.as_ref()) else { continue };
@@ -45,6 +48,12 @@ pub fn request_steps(filters: &[Filter], decision: &Decision, head: &Head<'_>, d
                 let answer = cors_of(decision).and_then(|cors| cors::preflight(cors, head, dice));
                 if let Some(headers) = answer {
                     steps.push(Step::Preflight(headers));
+                    break;
+                }
+            }
+            Filter::Rbac(rbac) => {
+                if let Some(policy) = rbac.refuses(asked) {
+                    steps.push(Step::Deny(policy.into()));
                     break;
                 }
             }
@@ -70,9 +79,14 @@ pub fn respond(
 
 /// Whether the request comes as far as the CORS filter, which then marks the answer whoever makes it.
 pub fn reaches_cors(filters: &[Filter], steps: &[Step]) -> bool {
-    let aborted = matches!(steps.last(), Some(Step::Abort { .. }));
-    let first = filters.iter().find(|filter| matches!(filter, Filter::Cors | Filter::Fault(_)));
-    !aborted || matches!(first, Some(Filter::Cors))
+    let first = match steps.last() {
+        Some(Step::Abort { .. }) => {
+            filters.iter().find(|filter| matches!(filter, Filter::Cors | Filter::Fault(_)))
+        }
+        Some(Step::Deny(_)) => filters.iter().find(|filter| matches!(filter, Filter::Cors | Filter::Rbac(_))),
+        _ => return true,
+    };
+    matches!(first, Some(Filter::Cors))
 }
 
 /// The CORS policy in force where a request is forwarded: of the weighted share, the rule, or the virtual host.

@@ -160,7 +160,7 @@ fn finish_head(
         headers.insert(header::UPGRADE, upgrade);
     }
     // An answer to half a request says nothing about how long requests take.
-    if let (Some(complete), false) = (call.complete, switch) {
+    if let (Some(complete), false) = (call.complete, switch || session.http.suppress_envoy_headers) {
         let taken = now.saturating_duration_since(complete);
         headers.insert(SERVICE_TIME, HeaderValue::from(taken.as_millis() as u64));
     } else {

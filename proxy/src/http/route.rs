@@ -48,7 +48,8 @@ pub(crate) fn plan(session: &Session, exchange: &mut Exchange) -> Plan {
         let dice = picker.dice();
         let head = exchange.head();
         let decision = decide(config, http, conn, &head, dice);
-        let steps = request_steps(&http.filters, &decision, &head, dice);
+        let asked = filter::Asked::new(http, conn, &head);
+        let steps = request_steps(&asked, &decision, dice);
         let mut plan = Plan { decision, steps, copies: Vec::new(), hash: None };
         if let Decision::Forward(to) = &plan.decision {
             let forward = to.forward();
@@ -115,7 +116,8 @@ pub(crate) fn rewrite(session: &Session, exchange: &mut Exchange, to: &ForwardTo
     let keeps_host = matches!(forward.rewrite.host, HostRewrite::Keep | HostRewrite::Auto);
     if !matches!(forward.rewrite.path, PathRewrite::Keep) || !keeps_host || share_host {
         let (mut path, mut authority) = (exchange.path.to_string(), exchange.authority.to_string());
-        filter::rewrite(to, &mut path, &mut authority, &mut exchange.facts.request_headers);
+        let tell = !session.http.suppress_envoy_headers;
+        filter::rewrite(to, &mut path, &mut authority, tell, &mut exchange.facts.request_headers);
         exchange.path = path.into();
         exchange.authority = authority.into();
     }
@@ -146,10 +148,13 @@ pub(crate) fn local_reply(exchange: &mut Exchange, to: &ForwardTo, mut stop: Sto
     stop
 }
 
-/// The answer of a fault or of CORS.
+/// The answer of a fault, of CORS or of authorization.
 pub(crate) fn step_reply(exchange: &mut Exchange, decision: &Decision, step: Step) -> Reply {
     match step {
         Step::Preflight(headers) => Reply { headers, ..Reply::text(StatusCode::OK, "", "cors_response") },
+        Step::Deny(policy) => {
+            Reply::text(StatusCode::FORBIDDEN, "RBAC: access denied", &filter::rbac_details(&policy))
+        }
         Step::Abort { status, grpc } => {
             let failure = Failure::FaultAbort;
             let reply = Reply::text(status, "fault filter abort", failure.row().details);

@@ -88,7 +88,8 @@ async fn pipeline(
     decorate(session, exchange);
     let policy = to.forward().retry.as_ref().or(to.host.retry.as_ref());
     let headers = &mut exchange.facts.request_headers;
-    let limits = Limits::of(to.forward(), policy.map(|policy| &**policy), exchange.facts.grpc, headers);
+    let tell = !session.http.suppress_envoy_headers;
+    let limits = Limits::of(to.forward(), policy.map(|policy| &**policy), exchange.facts.grpc, tell, headers);
     let retries = Retries::new(policy, headers);
     if let Some(idle) = to.forward().idle_timeout {
         dog.start(idle);
@@ -123,7 +124,15 @@ async fn pipeline(
     mirror::send(session, exchange, &mut copies, &call.upload);
     exchange.facts.bytes_received = call.upload.bytes;
     exchange.facts.request_messages = call.upload.grpc.as_ref().map_or(0, |grpc| grpc.count);
-    ended.map_err(|stop| route::local_reply(exchange, &call.to, stop))
+    ended.map_err(|stop| route::local_reply(exchange, &call.to, quiet(session, stop)))
+}
+
+/// Takes the header that only this kind of proxy understands off an answer, where the chain wants none.
+fn quiet(session: &Session, mut stop: Stop) -> Stop {
+    if let (true, Stop::Reply(reply)) = (session.http.suppress_envoy_headers, &mut stop) {
+        reply.headers.remove(&OVERLOADED);
+    }
+    stop
 }
 
 /// Attempts until one is final, then relays its response.

@@ -98,11 +98,12 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// From the route, which a request's own headers may override; tells the upstream what it may expect.
+    /// From the route, which a request's own headers may override. `tell`: the upstream is told what it may expect.
     pub(crate) fn of(
         forward: &Forward,
         retry: Option<&RetryPolicy>,
         grpc: bool,
+        tell: bool,
         headers: &mut HeaderMap,
     ) -> Self {
         let mut whole = forward.timeout;
@@ -122,7 +123,7 @@ impl Limits {
             per_try = Duration::ZERO;
         }
         let expected = if per_try.is_zero() { whole } else { per_try };
-        if !expected.is_zero() {
+        if tell && !expected.is_zero() {
             headers.insert(EXPECTED_MS, HeaderValue::from(expected.as_millis() as u64));
         }
         Limits { whole, per_try }

@@ -15,6 +15,6 @@ pub use decide::decide;
 pub use decision::*;
 pub use explain::{Explanation, Tried, explain};
 pub use host::{find_host, host_without_port};
-pub(crate) use matching::query_value;
+pub(crate) use matching::{bare_path, query_value};
 pub use matching::{header_matches, headers_match, rule_matches};
 pub(crate) use redirect::rewritten;

@@ -208,6 +208,7 @@ pub fn chain() -> HttpChain {
         routes: RouteSource::Named(RouteSlot(0)),
         route_name: "test".into(),
         filters: vec![Filter::Fault(None), Filter::Cors],
+        suppress_envoy_headers: false,
         access_logs: Vec::new(),
         tracing: None,
         server_name: "istio-envoy".into(),
