@@ -87,9 +87,9 @@ impl Environment {
 /// Short forms that istioctl's commands have; kubectl's have `-c CONTAINER` and `-i` for standard input there.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Short {
-    #[arg(short = 'c', id = "short_kubeconfig", value_name = "FILE", hide = true)]
+    #[arg(short = 'c', id = "short_kubeconfig", global = true, value_name = "FILE", hide = true)]
     kubeconfig: Option<PathBuf>,
-    #[arg(short = 'i', id = "short_istio_namespace", value_name = "NAMESPACE", hide = true)]
+    #[arg(short = 'i', id = "short_istio_namespace", global = true, value_name = "NAMESPACE", hide = true)]
     istio_namespace: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use api::{Code, Finding, Findings, Kind, Severity};
 use clap::Args;
 
 use super::printed::{BadUsage, Printed, code, some_objects, texts};
-use crate::globals::Globals;
+use crate::globals::{Globals, Short};
 use crate::local::input::Text;
 
 /// Check files without a mesh
@@ -29,6 +29,8 @@ pub struct Validate {
     /// Also what other objects must have: accepted, `analyze` does it
     #[arg(short = 'x', long, hide = true)]
     referential: bool,
+    #[command(flatten)]
+    flags: Short,
 }
 
 /// Runs it.
@@ -43,7 +45,7 @@ pub fn run(args: &Validate, globals: &Globals) -> Result<Printed> {
     }
     let texts = texts(&names)?;
     some_objects(&texts)?;
-    Ok(report(&texts, globals.namespace()))
+    Ok(report(&texts, globals.with(&args.flags).namespace()))
 }
 
 fn report(texts: &[Text], namespace: &str) -> Printed {
