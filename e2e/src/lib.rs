@@ -9,6 +9,8 @@ pub mod caller;
 pub mod client;
 pub mod cluster;
 pub mod control;
+pub mod crowd;
+pub mod door;
 pub mod driven;
 pub mod installed;
 pub mod laptop;

@@ -93,9 +93,9 @@ impl Paper {
             None => (None, name),
         };
         let workloads =
-            || self.snapshot.workloads.iter().filter(|w| namespace.is_none_or(|ns| w.namespace == ns));
-        let exact = workloads().find(|w| w.name == short || format!("{}.{}", w.name, w.namespace) == short);
-        let owned: Vec<_> = workloads().filter(|w| w.owner == short).collect();
+            || self.snapshot.workloads.iter().filter(|w| namespace.is_none_or(|ns| *w.namespace == *ns));
+        let exact = workloads().find(|w| *w.name == *short || format!("{}.{}", w.name, w.namespace) == short);
+        let owned: Vec<_> = workloads().filter(|w| *w.owner == *short).collect();
         let started: Vec<_> = workloads().filter(|w| w.name.starts_with(short)).collect();
         let list = |all: &[&crate::model::Hashed<crate::model::workloads::Workload>]| {
             all.iter().map(|w| format!("{}.{}", w.name, w.namespace)).collect::<Vec<_>>().join(", ")
@@ -113,14 +113,14 @@ impl Paper {
         let mut node = Node::new(NodeId {
             role: if gateway { Role::Router } else { Role::Sidecar },
             ip: found.addresses.first().map(ToString::to_string).unwrap_or_default(),
-            name: found.name.clone(),
-            namespace: found.namespace.clone(),
+            name: found.name.to_string(),
+            namespace: found.namespace.to_string(),
             domain: format!("{}.svc.{DOMAIN}", found.namespace),
         });
-        node.metadata.name.clone_from(&found.name);
-        node.metadata.namespace.clone_from(&found.namespace);
-        node.metadata.service_account.clone_from(&found.account);
-        node.metadata.workload_name.clone_from(&found.owner);
+        node.metadata.name = found.name.to_string();
+        node.metadata.namespace = found.namespace.to_string();
+        node.metadata.service_account = found.account.to_string();
+        node.metadata.workload_name = found.owner.to_string();
         node.metadata.labels.clone_from(&found.labels);
         node.cluster = format!("{}.{}", node.metadata.canonical_name(), found.namespace);
         Ok(node)

@@ -3,5 +3,6 @@
 // A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
 
+mod crowd;
 mod grpc;
 mod session;

@@ -142,7 +142,7 @@ fn authentication(paper: &Paper, workload: &Workload, namespace: &str) -> String
     let mut applied = Vec::new();
     let mut ports = std::collections::BTreeMap::new();
     for policy in paper.world.all::<PeerAuthentication>() {
-        let within = policy.meta.namespace == workload.namespace || policy.meta.namespace == *root;
+        let within = *policy.meta.namespace == *workload.namespace || policy.meta.namespace == *root;
         let selected =
             policy.spec.selector.as_ref().is_none_or(|one| labels_match(&one.match_labels, &workload.labels));
         let says = policy.spec.mtls.as_ref().is_some_and(|mtls| mtls.mode != MtlsMode::Unset);

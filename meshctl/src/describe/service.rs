@@ -31,7 +31,7 @@ pub fn service(
         .filter(|pod| !selector.is_empty() && labels_match(selector, &pod.labels))
         .map(|pod| &**pod)
         .collect();
-    let without: Vec<&str> = pods.iter().filter(|pod| !pod.proxied).map(|pod| pod.name.as_str()).collect();
+    let without: Vec<&str> = pods.iter().filter(|pod| !pod.proxied).map(|pod| &*pod.name).collect();
     let mut out = String::new();
     if pods.is_empty() {
         out.push_str("WARNING: no pod is behind the Service\n");

@@ -62,25 +62,24 @@ fn port(port: &Port) -> Value {
 /// Endpoints by host, namespace and shard. One shard: this registry.
 pub(super) fn endpoints(snapshot: &Snapshot) -> Value {
     let mut hosts = Map::new();
-    for (key, set) in &snapshot.endpoints.0.sets {
-        let service = &key.service;
+    for (namespace, host, number, set) in snapshot.endpoints.0.iter() {
         let name = snapshot
             .services
-            .with_host(&service.host)
-            .find(|found| found.namespace == service.namespace)
-            .and_then(|found| found.ports.iter().find(|port| port.number == key.port))
+            .with_host(host)
+            .find(|found| found.namespace == namespace)
+            .and_then(|found| found.ports.iter().find(|port| port.number == number))
             .map_or("", |port| &port.name);
-        let host = hosts.entry(&service.host).or_insert_with(|| json!({}));
-        let shard = &mut host[&service.namespace]["Shards"][format!("Kubernetes/{CLUSTER}")];
-        let shown = set.iter().map(|found| endpoint(found, key.port, name));
+        let host = hosts.entry(host).or_insert_with(|| json!({}));
+        let shard = &mut host[namespace]["Shards"][format!("Kubernetes/{CLUSTER}")];
+        let shown = set.iter().map(|found| endpoint(found, number, name));
         match shard {
             Value::Array(list) => list.extend(shown),
             empty => *empty = shown.collect(),
         }
-        host[&service.namespace]["ServiceAccounts"] = set
+        host[namespace]["ServiceAccounts"] = set
             .iter()
             .filter(|found| !found.identity.is_empty())
-            .map(|found| (found.identity.clone(), json!({})))
+            .map(|found| (found.identity.to_string(), json!({})))
             .collect::<Map<_, _>>()
             .into();
     }

@@ -4,95 +4,147 @@
 //! them, the identities behind each service. A Service without slices is answered by the pods that it selects,
 //! so that plain manifests are enough.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use api::core::{EndpointSlice, Endpoints as KubeEndpoints, SERVICE_NAME_LABEL};
+use api::core::Endpoints as KubeEndpoints;
 use api::meta::labels_match;
 use api::networking::{ServiceEntry, WorkloadEntry};
-use api::{Findings, Object};
+use api::{Kind, Object};
 
-use super::endpoint::{Accounts, Address, Endpoint, Endpoints, ServiceKey, ServicePort};
-use super::hashed::Hashed;
+use super::endpoint::{Accounts, Address, Endpoint, Endpoints, Ids, Sets};
+use super::hashed::{Digest, Hashed};
 use super::identity::{Identity, Mode};
 use super::mesh::Mesh;
 use super::names::full;
 use super::service::{Port, Registry, Resolution, Service, Target};
 use super::services::Services;
 use super::workloads::{TLS_MODE, Workload, Workloads, spiffe, summary};
-use crate::world::World;
+use crate::world::{Labels, Slice, Text, World, text};
 
 /// What endpoints are made from.
 pub(super) struct Sources<'a> {
     pub world: &'a World,
     pub services: &'a Services,
     pub workloads: &'a Workloads,
-    pub identity: &'a Identity,
-    pub mesh: &'a Mesh,
+    pub identity: &'a Hashed<Identity>,
+    pub mesh: &'a Hashed<Mesh>,
 }
 
-/// All endpoints, ready or not, by service port.
-type Found = BTreeMap<ServicePort, Vec<Endpoint>>;
+/// What those of one namespace are made from.
+struct Scene<'a> {
+    all: &'a Sources<'a>,
+    namespace: &'a str,
+    /// Slices by the name of their Service.
+    slices: BTreeMap<&'a str, Vec<&'a Slice>>,
+    /// Workloads of all namespaces were looked through.
+    abroad: Cell<bool>,
+}
 
-/// Finds all endpoints.
-pub(super) fn resolve(from: &Sources<'_>, _findings: &mut Findings) -> (Endpoints, Accounts) {
-    let mut found = Found::new();
-    let slices = slices_by_service(from.world);
+/// All endpoints of a namespace, ready or not, by host and port.
+type Found = BTreeMap<(String, u16), Vec<Endpoint>>;
+/// What a namespace's endpoints have come to.
+type Made = (Hashed<Sets>, Hashed<Ids>);
+
+/// Finds all endpoints. Of namespaces that have not changed since `prev` nothing is looked at again.
+pub(super) fn resolve(prev: Option<&(Endpoints, Accounts)>, from: &Sources<'_>) -> (Endpoints, Accounts) {
+    let mut services: BTreeMap<&str, Vec<&Hashed<Service>>> = BTreeMap::new();
     for service in &from.services.all {
-        match service.registry {
-            Registry::Kubernetes => kubernetes(from, service, &slices, &mut found),
-            Registry::External => {}
-        }
+        services.entry(&service.namespace).or_default().push(service);
     }
-    for object in from.world.by_age::<ServiceEntry>() {
-        entry(from, object, &mut found);
+    let everybody = Digest::of(from.workloads);
+    let (mut out, mut accounts) = (Endpoints::default(), Accounts::default());
+    for (namespace, services) in services {
+        let old = prev.and_then(|(endpoints, accounts)| {
+            let sets = endpoints.by_namespace.get(namespace)?.clone();
+            Some((*endpoints.from.get(namespace)?, (sets, accounts.by_namespace.get(namespace)?.clone())))
+        });
+        let inputs = |abroad: bool| digest(from, namespace, &services, abroad.then_some(everybody));
+        let unchanged = old.as_ref().filter(|(before, _)| [false, true].map(inputs).contains(before));
+        let (made_from, (sets, ids)) = match unchanged {
+            Some(old) => old.clone(),
+            None => {
+                let (abroad, (sets, ids)) = within(from, namespace, &services);
+                let old = old.as_ref().map(|(_, old)| old);
+                (inputs(abroad), (sets.reuse(old.map(|old| &old.0)), ids.reuse(old.map(|old| &old.1))))
+            }
+        };
+        let namespace = text(namespace);
+        out.from.insert(namespace.clone(), made_from);
+        out.by_namespace.insert(namespace.clone(), sets);
+        accounts.by_namespace.insert(namespace, ids);
     }
-    settle(from.mesh, from.services, found)
+    (out, accounts)
+}
+
+/// Digest of what a namespace's endpoints are made from. All workloads count where they were looked through.
+fn digest(
+    from: &Sources<'_>,
+    namespace: &str,
+    services: &[&Hashed<Service>],
+    everybody: Option<Digest>,
+) -> Digest {
+    let kinds = [Kind::EndpointSlice, Kind::Endpoints, Kind::ServiceEntry, Kind::WorkloadEntry];
+    Digest::of(&(
+        (from.mesh, from.identity, services),
+        (from.world.stamp_within(&kinds, namespace), from.workloads.digest_within(namespace), everybody),
+    ))
+}
+
+/// Those of one namespace, and whether workloads of others were looked through.
+fn within(from: &Sources<'_>, namespace: &str, services: &[&Hashed<Service>]) -> (bool, Made) {
+    let mut slices: BTreeMap<&str, Vec<&Slice>> = BTreeMap::new();
+    for slice in from.world.slices().within(namespace).filter(|slice| !slice.service.is_empty()) {
+        slices.entry(&slice.service).or_default().push(slice);
+    }
+    let scene = Scene { all: from, namespace, slices, abroad: Cell::new(false) };
+    let mut found = Found::new();
+    for service in services.iter().filter(|service| service.registry == Registry::Kubernetes) {
+        kubernetes(&scene, service, &mut found);
+    }
+    let mut entries: Vec<_> = from.world.within::<ServiceEntry>(namespace).collect();
+    entries.sort_by(|a, b| a.meta.age(&b.meta));
+    entries.into_iter().for_each(|object| entry(&scene, object, &mut found));
+    (scene.abroad.get(), settle(&scene, found))
 }
 
 /// Identities of all endpoints, then only those endpoints that may be used.
-fn settle(mesh: &Mesh, services: &Services, found: Found) -> (Endpoints, Accounts) {
-    let mut accounts: BTreeMap<ServiceKey, BTreeSet<String>> = BTreeMap::new();
-    let mut out = Endpoints::default();
-    for (port, mut endpoints) in found {
-        let ids = endpoints.iter().filter(|e| !e.identity.is_empty());
-        let ids = ids.flat_map(|e| mesh.same_identities(&e.identity));
-        accounts.entry(port.service.clone()).or_default().extend(ids);
-        let unready_too = services
-            .with_host(&port.service.host)
-            .any(|s| s.namespace == port.service.namespace && s.unready_too);
-        if unready_too {
+fn settle(scene: &Scene<'_>, found: Found) -> Made {
+    let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut out = Sets::default();
+    for ((host, port), mut endpoints) in found {
+        let ids: BTreeSet<&Text> =
+            endpoints.iter().map(|e| &e.identity).filter(|id| !id.is_empty()).collect();
+        let ids = ids.into_iter().flat_map(|id| scene.all.mesh.same_identities(id));
+        accounts.entry(host.clone()).or_default().extend(ids);
+        let shows_all = |s: &Hashed<Service>| s.namespace == scene.namespace && s.unready_too;
+        if scene.all.services.with_host(&host).any(shows_all) {
             endpoints.iter_mut().for_each(|e| e.healthy = true);
         }
         endpoints.retain(|e| e.healthy);
         endpoints.sort_by(|a, b| (&a.address, a.port).cmp(&(&b.address, b.port)));
         endpoints.dedup_by(|a, b| a.address == b.address && a.port == b.port);
-        out.sets.insert(port, Hashed::new(endpoints));
+        endpoints.shrink_to_fit();
+        out.insert((host, port), Hashed::new(endpoints));
     }
-    let by_service =
-        accounts.into_iter().map(|(key, ids)| (key, Hashed::new(ids.into_iter().collect()))).collect();
-    (out, Accounts { by_service })
+    let accounts =
+        accounts.into_iter().map(|(host, ids)| (host, Hashed::new(ids.into_iter().collect()))).collect();
+    (Hashed::new(out), Hashed::new(accounts))
 }
 
-fn slices_by_service(world: &World) -> BTreeMap<(String, String), Vec<&Object<EndpointSlice>>> {
-    let mut out: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for slice in world.all::<EndpointSlice>() {
-        if let Some(service) = slice.meta.label(SERVICE_NAME_LABEL) {
-            out.entry((slice.meta.namespace.clone(), service.to_owned())).or_default().push(slice);
-        }
+impl Scene<'_> {
+    /// Who lives at an address, whatever namespace they are in.
+    fn at(&self, address: &IpAddr) -> Option<&Workload> {
+        self.abroad.set(true);
+        self.all.workloads.at(address).map(|workload| &**workload)
     }
-    out
 }
 
-fn kubernetes(
-    from: &Sources<'_>,
-    service: &Service,
-    slices: &BTreeMap<(String, String), Vec<&Object<EndpointSlice>>>,
-    found: &mut Found,
-) {
-    let key = ServiceKey::new(&service.host, &service.namespace);
-    let listed = slices.get(&(service.namespace.clone(), service.name.clone()));
-    let old = from.world.get::<KubeEndpoints>(&service.namespace, &service.name);
+fn kubernetes(from: &Scene<'_>, service: &Service, found: &mut Found) {
+    let listed = from.slices.get(service.name.as_str());
+    let old = from.all.world.get::<KubeEndpoints>(&service.namespace, &service.name);
     for port in &service.ports {
         let mut endpoints = match (listed, old) {
             (Some(slices), _) => slices.iter().flat_map(|slice| of_slice(from, slice, port)).collect(),
@@ -100,36 +152,32 @@ fn kubernetes(
             (None, None) => of_pods(from, service, port),
         };
         endpoints.extend(selected_entries(from, service, port));
-        found.insert(key.clone().port(port.number), endpoints);
+        found.insert((service.host.clone(), port.number), endpoints);
     }
 }
 
-fn of_slice(from: &Sources<'_>, slice: &Object<EndpointSlice>, port: &Port) -> Vec<Endpoint> {
-    let Some(number) = slice.spec.ports.iter().find(|p| p.name == port.name).and_then(|p| p.port) else {
+fn of_slice(from: &Scene<'_>, slice: &Slice, port: &Port) -> Vec<Endpoint> {
+    let Some((_, number)) = slice.ports.iter().find(|(name, _)| **name == *port.name) else {
         return Vec::new();
     };
-    let Ok(number) = u16::try_from(number) else { return Vec::new() };
-    let namespace = slice.meta.namespace.as_str();
-    let endpoint = |e: &api::core::SliceEndpoint| {
-        let address: IpAddr = e.addresses.first()?.parse().ok()?;
-        let pod = e.target_ref.as_ref().filter(|r| r.kind == "Pod");
-        let workload = pod
-            .and_then(|r| from.workloads.named(namespace, &r.name))
-            .or_else(|| from.workloads.at(&address));
-        let mut out = of_workload(from, workload.map(|w| &**w), address, number);
-        out.healthy = e.is_ready();
+    let endpoint = |end: &crate::world::End| {
+        let named = Some(&end.pod).filter(|name| !name.is_empty());
+        let workload = named.and_then(|name| from.all.workloads.named(from.namespace, name)).map(|w| &**w);
+        let workload = workload.or_else(|| from.at(&end.address));
+        let mut out = of_workload(from, workload, end.address, *number);
+        out.healthy = end.ready;
         if out.node.is_empty() {
-            out.node = e.node_name.clone().unwrap_or_default();
+            out.node = end.node.clone();
         }
-        if out.locality.is_empty() {
-            out.locality = e.zone.as_ref().map(|zone| format!("/{zone}")).unwrap_or_default();
+        if out.locality.is_empty() && !end.zone.is_empty() {
+            out.locality = text(&format!("/{}", end.zone));
         }
-        Some(out)
+        out
     };
-    slice.spec.endpoints.iter().filter_map(endpoint).collect()
+    slice.ends.iter().map(endpoint).collect()
 }
 
-fn of_endpoints(from: &Sources<'_>, object: &Object<KubeEndpoints>, port: &Port) -> Vec<Endpoint> {
+fn of_endpoints(from: &Scene<'_>, object: &Object<KubeEndpoints>, port: &Port) -> Vec<Endpoint> {
     let mut out = Vec::new();
     for subset in &object.spec.subsets {
         let number = subset.ports.iter().find(|p| p.name == port.name).and_then(|p| p.port);
@@ -137,7 +185,7 @@ fn of_endpoints(from: &Sources<'_>, object: &Object<KubeEndpoints>, port: &Port)
         let ready = subset.addresses.iter().map(|a| (a, true));
         for (entry, ready) in ready.chain(subset.not_ready_addresses.iter().map(|a| (a, false))) {
             let Ok(address) = entry.ip.parse() else { continue };
-            let mut endpoint = of_workload(from, from.workloads.at(&address).map(|w| &**w), address, number);
+            let mut endpoint = of_workload(from, from.at(&address), address, number);
             endpoint.healthy = ready;
             out.push(endpoint);
         }
@@ -146,12 +194,12 @@ fn of_endpoints(from: &Sources<'_>, object: &Object<KubeEndpoints>, port: &Port)
 }
 
 /// What Kubernetes would do, for manifests without its help.
-fn of_pods(from: &Sources<'_>, service: &Service, port: &Port) -> Vec<Endpoint> {
+fn of_pods(from: &Scene<'_>, service: &Service, port: &Port) -> Vec<Endpoint> {
     if service.selector.is_empty() {
         return Vec::new();
     }
     let mut out = Vec::new();
-    for pod in from.workloads.within(&service.namespace) {
+    for pod in from.all.workloads.within(&service.namespace) {
         if !labels_match(&service.selector, &pod.labels) {
             continue;
         }
@@ -165,11 +213,11 @@ fn of_pods(from: &Sources<'_>, service: &Service, port: &Port) -> Vec<Endpoint> 
     out
 }
 
-fn selected_entries(from: &Sources<'_>, service: &Service, port: &Port) -> Vec<Endpoint> {
+fn selected_entries(from: &Scene<'_>, service: &Service, port: &Port) -> Vec<Endpoint> {
     if service.selector.is_empty() {
         return Vec::new();
     }
-    let entries = from.world.within::<WorkloadEntry>(&service.namespace);
+    let entries = from.all.world.within::<WorkloadEntry>(&service.namespace);
     entries
         .filter(|e| labels_match(&service.selector, &entry_labels(&e.spec, &e.meta.labels)))
         .filter_map(|e| of_entry(from, &e.spec, &e.meta.labels, &e.meta.name, &service.namespace, port))
@@ -184,11 +232,11 @@ pub fn target_number(port: &Port, workload: Option<&Workload>) -> Option<u16> {
     }
 }
 
-fn of_workload(from: &Sources<'_>, workload: Option<&Workload>, address: IpAddr, port: u16) -> Endpoint {
+fn of_workload(from: &Scene<'_>, workload: Option<&Workload>, address: IpAddr, port: u16) -> Endpoint {
     let Some(w) = workload else {
         return Endpoint { address: Address::Ip(address), port, ..bare() };
     };
-    let takes = from.identity.mode(&w.namespace, &w.labels, port) != Mode::Disable;
+    let takes = from.all.identity.mode(&w.namespace, &w.labels, port) != Mode::Disable;
     Endpoint {
         address: Address::Ip(address),
         port,
@@ -196,11 +244,12 @@ fn of_workload(from: &Sources<'_>, workload: Option<&Workload>, address: IpAddr,
         locality: w.locality.clone(),
         mutual_tls: w.proxied && takes,
         identity: w.identity.clone(),
-        workload: w.summary(),
+        workload: text(&w.summary()),
         network: w.network.clone(),
         node: w.node.clone(),
         pod: w.name.clone(),
-        ..bare()
+        weight: 1,
+        healthy: true,
     }
 }
 
@@ -208,16 +257,16 @@ fn bare() -> Endpoint {
     Endpoint {
         address: Address::Name(String::new()),
         port: 0,
-        labels: BTreeMap::new(),
-        locality: String::new(),
+        labels: Labels::default(),
+        locality: Text::default(),
         weight: 1,
         healthy: true,
         mutual_tls: false,
-        identity: String::new(),
-        workload: String::new(),
-        network: String::new(),
-        node: String::new(),
-        pod: String::new(),
+        identity: Text::default(),
+        workload: Text::default(),
+        network: Text::default(),
+        node: Text::default(),
+        pod: Text::default(),
     }
 }
 
@@ -226,12 +275,12 @@ fn by_name(name: &str, port: u16) -> Endpoint {
 }
 
 /// Endpoints of one ServiceEntry, for each of its hosts.
-fn entry(from: &Sources<'_>, object: &Object<ServiceEntry>, found: &mut Found) {
+fn entry(from: &Scene<'_>, object: &Object<ServiceEntry>, found: &mut Found) {
     let spec = &object.spec;
     let namespace = object.meta.namespace.as_str();
     for host in &spec.hosts {
         let host = full(host, namespace);
-        let service = from.services.with_host(&host).find(|s| s.namespace == namespace);
+        let service = from.all.services.with_host(&host).find(|s| s.namespace == namespace);
         let Some(service) = service.filter(|s| s.registry == Registry::External) else { continue };
         for port in &service.ports {
             if !spec.ports.iter().any(|p| p.number == u32::from(port.number)) {
@@ -249,25 +298,24 @@ fn entry(from: &Sources<'_>, object: &Object<ServiceEntry>, found: &mut Found) {
             if endpoints.is_empty() && spec.workload_selector.is_none() && by_dns {
                 endpoints.push(by_name(&host, target_number(port, None).unwrap_or(port.number)));
             }
-            let key = ServiceKey::new(&host, namespace).port(port.number);
-            found.entry(key).or_default().extend(endpoints);
+            found.entry((host.clone(), port.number)).or_default().extend(endpoints);
         }
     }
 }
 
 /// WorkloadEntries and pods that a ServiceEntry selects.
 fn selected(
-    from: &Sources<'_>,
+    from: &Scene<'_>,
     labels: &BTreeMap<String, String>,
     namespace: &str,
     port: &Port,
 ) -> Vec<Endpoint> {
-    let entries = from.world.within::<WorkloadEntry>(namespace);
+    let entries = from.all.world.within::<WorkloadEntry>(namespace);
     let mut out: Vec<Endpoint> = entries
         .filter(|e| labels_match(labels, &entry_labels(&e.spec, &e.meta.labels)))
         .filter_map(|e| of_entry(from, &e.spec, &e.meta.labels, &e.meta.name, namespace, port))
         .collect();
-    for pod in from.workloads.within(namespace).filter(|w| labels_match(labels, &w.labels)) {
+    for pod in from.all.workloads.within(namespace).filter(|w| labels_match(labels, &w.labels)) {
         let (Some(number), Some(address)) = (target_number(port, Some(pod)), pod.addresses.first()) else {
             continue;
         };
@@ -283,7 +331,7 @@ fn entry_labels(entry: &WorkloadEntry, own: &BTreeMap<String, String>) -> BTreeM
 }
 
 fn of_entry(
-    from: &Sources<'_>,
+    from: &Scene<'_>,
     entry: &WorkloadEntry,
     own: &BTreeMap<String, String>,
     name: &str,
@@ -301,24 +349,24 @@ fn of_entry(
     let number = entry.ports.get(&port.name).and_then(|n| u16::try_from(*n).ok());
     let number = number.or_else(|| target_number(port, None)).unwrap_or(port.number);
     let labels = entry_labels(entry, own);
-    let takes = from.identity.mode(namespace, &labels, number) != Mode::Disable;
+    let takes = from.all.identity.mode(namespace, &labels, number) != Mode::Disable;
     // Whoever has an account of the mesh has a proxy, unless its label says otherwise.
     let meshed = labels.get(TLS_MODE).map_or(!entry.service_account.is_empty(), |mode| mode == "istio");
     let identity = if entry.service_account.is_empty() {
         String::new()
     } else {
-        spiffe(&from.mesh.trust_domain, namespace, &entry.service_account)
+        spiffe(&from.all.mesh.trust_domain, namespace, &entry.service_account)
     };
     Some(Endpoint {
         address,
         port: number,
         mutual_tls: meshed && takes,
-        workload: summary(name, namespace, &labels),
-        locality: entry.locality.clone(),
+        workload: text(&summary(name, namespace, &labels)),
+        locality: text(&entry.locality),
         weight: entry.weight.max(1),
-        network: entry.network.clone(),
-        labels,
-        identity,
+        network: text(&entry.network),
+        labels: Arc::new(labels),
+        identity: text(&identity),
         ..bare()
     })
 }

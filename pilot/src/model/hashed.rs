@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use wire::resource::hash128;
@@ -99,6 +99,35 @@ impl<T: Hash + Default> Default for Hashed<T> {
         Hashed::new(T::default())
     }
 }
+
+/// Something that is kept beside a value and is no part of it: it neither counts for its digest nor for its equality.
+#[derive(Clone, Debug, Default)]
+pub struct Aside<T>(T);
+
+impl<T> Deref for Aside<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Aside<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> Hash for Aside<T> {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl<T> PartialEq for Aside<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Aside<T> {}
 
 #[cfg(test)]
 mod tests {

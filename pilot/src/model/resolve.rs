@@ -33,20 +33,21 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
     let identity =
         part(prev.map(|p| &p.identity), &from, |out| identity::resolve(world, &mesh.root_namespace, out));
     let from = (stamp(&[Kind::Pod, Kind::Node]), m);
-    let workloads =
-        part(prev.map(|p| &p.workloads), &from, |_| workloads::resolve(world, &mesh.trust_domain));
+    let workloads = part(prev.map(|p| &p.workloads), &from, |_| {
+        workloads::resolve(prev.map(|p| &*p.workloads.value), world, &mesh.trust_domain)
+    });
     let kinds =
         [Kind::EndpointSlice, Kind::Endpoints, Kind::ServiceEntry, Kind::WorkloadEntry, Kind::Service];
     let from = (stamp(&kinds), m, services.value.digest(), workloads.value.digest(), identity.value.digest());
-    let endpoints = part(prev.map(|p| &p.endpoints), &from, |out| {
+    let endpoints = part(prev.map(|p| &p.endpoints), &from, |_| {
         let sources = endpoints::Sources {
             world,
             services: &services,
             workloads: &workloads,
-            identity: &identity,
-            mesh: &mesh,
+            identity: &identity.value,
+            mesh: &mesh.value,
         };
-        endpoints::resolve(&sources, out)
+        endpoints::resolve(prev.map(|p| &*p.endpoints.value), &sources)
     });
     let from = (stamp(&[Kind::VirtualService]), m);
     let routes = part(prev.map(|p| &p.routes), &from, |out| routes::resolve(world, &mesh, out));
@@ -64,18 +65,18 @@ pub fn resolve(prev: Option<&Snapshot>, world: &World) -> (Snapshot, Findings) {
     let mentioned = mentioned(&gateways, &traffic);
     let from = (stamp(&[Kind::Secret]), &mentioned, m);
     let secrets = part(prev.map(|p| &p.secrets), &from, |out| secrets::resolve(world, &mentioned, out));
-    let from =
-        [m, services.value.digest(), traffic.value.digest(), routes.value.digest(), endpoints.value.digest()];
-    let scopes = part(prev.map(|p| &p.scopes), &from, |_| {
-        scope::resolve(&scope::Sources {
-            mesh: &mesh,
-            services: &services,
-            traffic: &traffic,
-            routes: &routes,
-            accounts: &endpoints.1,
-            endpoints: &endpoints.0,
-        })
-    });
+    let sources = scope::Sources {
+        mesh: &mesh,
+        services: &services,
+        traffic: &traffic,
+        routes: &routes,
+        accounts: &endpoints.1,
+        endpoints: &endpoints.0,
+    };
+    let [of_services, of_traffic, of_routes] =
+        [services.value.digest(), traffic.value.digest(), routes.value.digest()];
+    let from = (m, of_services, of_traffic, of_routes, &endpoints.1, scope::shown(&sources));
+    let scopes = part(prev.map(|p| &p.scopes), &from, |_| scope::resolve(&sources));
     let unhonoured =
         part(prev.map(|p| &p.unhonoured), &(stamp(&unhonoured_kinds()), m), |out| unhonoured(world, out));
     let snapshot = Snapshot {

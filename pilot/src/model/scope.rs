@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::endpoint::{Accounts, Address, Endpoint, Endpoints};
-use super::hashed::Hashed;
+use super::hashed::{Digest, Hashed};
 use super::mesh::Mesh;
 use super::names::covers;
 use super::routes::Routes;
 use super::routes::route::{GatewayRef, RouteSet};
-use super::service::{Registry, Resolution, Service, Visibility};
+use super::service::{Port, Registry, Resolution, Service, Visibility};
 use super::services::Services;
 use super::sidecar::Outside;
 use super::traffic::{Traffic, TrafficRule};
@@ -137,6 +137,17 @@ pub struct Sources<'a> {
     pub routes: &'a Routes,
     pub accounts: &'a Accounts,
     pub endpoints: &'a Endpoints,
+}
+
+/// Digest of the endpoints that scopes show. Most services have none of those: a scope outlives their pods.
+pub(super) fn shown(from: &Sources<'_>) -> Digest {
+    let shows = |service: &Service| service.headless || service.resolution != Resolution::Endpoints;
+    let services = from.services.all.iter().filter(|service| shows(service));
+    let sets = services.flat_map(|service| {
+        let of = |port: &Port| from.endpoints.of(&service.host, &service.namespace, port.number);
+        service.ports.iter().map(move |port| of(port).map(Hashed::digest))
+    });
+    Digest::of(&sets.collect::<Vec<_>>())
 }
 
 /// Makes all scopes.

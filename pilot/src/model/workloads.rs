@@ -5,131 +5,144 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use api::Object;
-use api::core::{Node, Pod, PodStatus};
+use api::Kind;
+use api::core::Node;
 use wire::spiffe::TrustDomain;
 
-use super::hashed::Hashed;
-use crate::world::World;
+use super::hashed::{Aside, Digest, Hashed};
+pub use crate::world::{NETWORK, TLS_MODE};
+use crate::world::{Pod, Text, World, text};
 
 /// Cluster id where nothing else is known.
 pub const CLUSTER: &str = "Kubernetes";
-/// Label of the network that something is in.
-pub const NETWORK: &str = "topology.istio.io/network";
 /// Label of the cluster that something is in.
 pub const CLUSTER_LABEL: &str = "topology.istio.io/cluster";
-/// Label that the injector sets on pods with a proxy.
-pub const TLS_MODE: &str = "security.istio.io/tlsMode";
 
-/// A pod.
+/// A pod, and what follows from the rest of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Workload {
-    pub name: String,
-    pub namespace: String,
-    pub labels: BTreeMap<String, String>,
-    pub addresses: Vec<IpAddr>,
-    pub account: String,
+    pod: Arc<Pod>,
     /// SPIFFE id.
-    pub identity: String,
-    /// Named container ports.
-    pub ports: BTreeMap<String, u16>,
-    pub ready: bool,
-    /// Has a proxy of the mesh.
-    pub proxied: bool,
+    pub identity: Text,
     /// `region/zone/subzone`.
-    pub locality: String,
-    pub network: String,
-    /// Name of its node.
-    pub node: String,
-    /// The Deployment (or other maker) behind it.
-    pub owner: String,
-    pub hostname: String,
-    pub subdomain: String,
+    pub locality: Text,
+}
+
+impl Deref for Workload {
+    type Target = Pod;
+    fn deref(&self) -> &Pod {
+        &self.pod
+    }
 }
 
 /// All workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Workloads {
-    by_name: BTreeMap<(String, String), Hashed<Workload>>,
-    by_address: BTreeMap<IpAddr, (String, String)>,
+    by_namespace: BTreeMap<Text, Hashed<Residents>>,
+    /// What the residents of a namespace are made from.
+    from: Aside<BTreeMap<Text, Digest>>,
+}
+
+/// Workloads of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Residents {
+    /// By name.
+    all: Box<[Hashed<Workload>]>,
+    /// Places in `all`, by address.
+    addresses: Box<[(IpAddr, u32)]>,
+    /// Places of the first of those that have the same labels and ports.
+    sorts: Vec<u32>,
+}
+
+impl Residents {
+    fn named(&self, name: &str) -> Option<&Hashed<Workload>> {
+        self.all.binary_search_by(|workload| (*workload.name).cmp(name)).ok().map(|at| &self.all[at])
+    }
+
+    fn at(&self, address: &IpAddr) -> Option<&Hashed<Workload>> {
+        let found = self.addresses.binary_search_by(|(known, _)| known.cmp(address)).ok()?;
+        self.all.get(self.addresses[found].1 as usize)
+    }
 }
 
 impl Workloads {
     /// The workload with this namespace and name.
     pub fn named(&self, namespace: &str, name: &str) -> Option<&Hashed<Workload>> {
-        self.by_name.get(&(namespace.to_owned(), name.to_owned()))
+        self.by_namespace.get(namespace)?.named(name)
     }
 
     /// The workload at this address.
     pub fn at(&self, address: &IpAddr) -> Option<&Hashed<Workload>> {
-        self.by_address.get(address).and_then(|key| self.by_name.get(key))
+        self.by_namespace.values().rev().find_map(|residents| residents.at(address))
     }
 
     /// All of them, by namespace and name.
     pub fn iter(&self) -> impl Iterator<Item = &Hashed<Workload>> {
-        self.by_name.values()
+        self.by_namespace.values().flat_map(|residents| residents.all.iter())
     }
 
     /// Those of a namespace, by name.
-    pub fn within<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Hashed<Workload>> + 'a {
-        let from = (namespace.to_owned(), String::new());
-        self.by_name.range(from..).take_while(move |((ns, _), _)| ns == namespace).map(|(_, w)| w)
+    pub fn within<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a Hashed<Workload>> + use<'a> {
+        self.by_namespace.get(namespace).into_iter().flat_map(|residents| residents.all.iter())
+    }
+
+    /// One of each sort: who asks for labels and ports need not look at every pod of a Deployment.
+    pub fn sorts(&self) -> impl Iterator<Item = &Hashed<Workload>> {
+        self.by_namespace
+            .values()
+            .flat_map(|residents| residents.sorts.iter().filter_map(|at| residents.all.get(*at as usize)))
+    }
+
+    /// Digest of those of a namespace.
+    pub(super) fn digest_within(&self, namespace: &str) -> Option<Digest> {
+        self.by_namespace.get(namespace).map(Hashed::digest)
     }
 }
 
-/// Reads all pods.
-pub fn resolve(world: &World, trust_domain: &str) -> Workloads {
+/// Reads all pods. Of what has not changed since `prev` nothing is looked at again.
+pub fn resolve(prev: Option<&Workloads>, world: &World, trust_domain: &str) -> Workloads {
     let mut out = Workloads::default();
-    for object in world.all::<Pod>() {
-        let workload = pod(world, object, trust_domain);
-        let key = (workload.namespace.clone(), workload.name.clone());
-        if !object.spec.host_network {
-            out.by_address.extend(workload.addresses.iter().map(|address| (*address, key.clone())));
-        }
-        out.by_name.insert(key, Hashed::new(workload));
+    let nodes = world.stamp(&[Kind::Node]);
+    for namespace in world.pods().namespaces() {
+        let from = Digest::of(&(world.pods().stamp(namespace), &nodes, trust_domain));
+        let old = prev.and_then(|prev| prev.by_namespace.get(namespace));
+        let same = prev.is_some_and(|prev| prev.from.get(namespace) == Some(&from));
+        let residents = match old.filter(|_| same) {
+            Some(old) => old.clone(),
+            None => Hashed::new(residents(old, world, namespace, trust_domain)).reuse(old),
+        };
+        out.from.insert(namespace.clone(), from);
+        out.by_namespace.insert(namespace.clone(), residents);
     }
     out
 }
 
-fn pod(world: &World, object: &Object<Pod>, trust_domain: &str) -> Workload {
-    let meta = &object.meta;
-    let status: PodStatus =
-        object.status.clone().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-    let mut addresses: Vec<IpAddr> = std::iter::once(&status.pod_ip)
-        .chain(status.pod_ips.iter().map(|p| &p.ip))
-        .filter_map(|text| text.parse().ok())
-        .collect();
-    let mut seen = Vec::new();
-    addresses.retain(|a| {
-        !seen.contains(a) && {
-            seen.push(*a);
-            true
+fn residents(old: Option<&Hashed<Residents>>, world: &World, namespace: &str, domain: &str) -> Residents {
+    let mut known = std::collections::HashSet::new();
+    let (mut all, mut addresses, mut sorts) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for (pod, at) in world.pods().within(namespace).zip(0u32..) {
+        if !pod.host_network {
+            addresses.extend(pod.addresses.iter().map(|address| (*address, at)));
         }
-    });
-    let condition = status.conditions.iter().find(|c| c.condition_type == "Ready");
-    let ports = object.spec.containers.iter().flat_map(|c| &c.ports);
-    let account = object.spec.account().to_owned();
-    Workload {
-        name: meta.name.clone(),
-        namespace: meta.namespace.clone(),
-        identity: spiffe(trust_domain, &meta.namespace, &account),
-        labels: meta.labels.clone(),
-        addresses,
-        account,
-        ports: ports
-            .filter(|p| !p.name.is_empty())
-            .filter_map(|p| Some((p.name.clone(), u16::try_from(p.container_port).ok()?)))
-            .collect(),
-        ready: condition.is_none_or(|c| c.status == "True") && meta.deletion_timestamp.is_none(),
-        proxied: meta.label(TLS_MODE) == Some("istio"),
-        locality: locality(world, object),
-        network: meta.label(NETWORK).unwrap_or_default().to_owned(),
-        node: object.spec.node_name.clone(),
-        owner: owner(object),
-        hostname: object.spec.hostname.clone(),
-        subdomain: object.spec.subdomain.clone(),
+        if known.insert((&pod.labels, &pod.ports)) {
+            sorts.push(at);
+        }
+        let workload = Workload {
+            identity: text(&spiffe(domain, namespace, &pod.account)),
+            locality: locality(world, pod),
+            pod: pod.clone(),
+        };
+        let before = old.and_then(|old| old.named(&pod.name));
+        let unchanged = before.filter(|before| {
+            Arc::ptr_eq(&before.pod, pod)
+                && (&before.identity, &before.locality) == (&workload.identity, &workload.locality)
+        });
+        all.push(unchanged.cloned().unwrap_or_else(|| Hashed::new(workload)));
     }
+    Residents { all: all.into(), addresses: addresses.into_iter().collect(), sorts }
 }
 
 /// `spiffe://TRUST-DOMAIN/ns/NS/sa/ACCOUNT`; empty if one of them cannot be part of an id.
@@ -141,33 +154,16 @@ pub fn spiffe(trust_domain: &str, namespace: &str, account: &str) -> String {
 }
 
 /// The pod's own label, else its node's labels.
-fn locality(world: &World, object: &Object<Pod>) -> String {
-    let own = ["istio-locality", "topology.istio.io/locality"].iter().find_map(|key| object.meta.label(key));
-    if let Some(text) = own {
-        return text.replace('.', "/");
+fn locality(world: &World, pod: &Pod) -> Text {
+    if !pod.place.is_empty() {
+        return pod.place.clone();
     }
-    let Some(node) = world.get::<Node>("", &object.spec.node_name) else { return String::new() };
+    let Some(node) = world.get::<Node>("", &pod.node) else { return text("") };
     let part = |keys: &[&str]| keys.iter().find_map(|key| node.meta.label(key)).unwrap_or_default();
     let region = part(&["topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"]);
     let zone = part(&["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"]);
     let subzone = part(&["topology.istio.io/subzone"]);
-    let text = format!("{region}/{zone}/{subzone}");
-    text.trim_end_matches('/').to_owned()
-}
-
-/// The Deployment's name where a ReplicaSet made the pod, else the maker's, else the pod's.
-fn owner(object: &Object<Pod>) -> String {
-    if let Some(name) = object.meta.label("service.istio.io/workload-name") {
-        return name.to_owned();
-    }
-    let maker = object.meta.owner_references.iter().find(|o| o.controller.unwrap_or(true));
-    let name = maker.map_or(object.meta.name.as_str(), |o| o.name.as_str());
-    match (maker.map(|o| o.kind.as_str()), object.meta.label("pod-template-hash")) {
-        (Some("ReplicaSet"), Some(hash)) => {
-            name.strip_suffix(hash).and_then(|n| n.strip_suffix('-')).unwrap_or(name).to_owned()
-        }
-        _ => name.to_owned(),
-    }
+    text(format!("{region}/{zone}/{subzone}").trim_end_matches('/'))
 }
 
 impl Workload {

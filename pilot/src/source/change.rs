@@ -7,11 +7,17 @@ use std::sync::Arc;
 
 use api::{AnyObject, Findings, Key};
 
+use crate::world::{Pod, Slice};
+
 /// One change to what was written.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// New, or a new version.
     Apply(Arc<AnyObject>),
+    /// A pod of a cluster, of which there may be 100,000: no more of it than the mesh reads.
+    Pod(Arc<Pod>),
+    /// An EndpointSlice of a cluster, as little.
+    Slice(Arc<Slice>),
     Delete(Key),
 }
 

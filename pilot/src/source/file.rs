@@ -225,6 +225,7 @@ mod tests {
     fn names(batch: &Batch) -> Vec<String> {
         let name = |change: &Change| match change {
             Change::Apply(object) => format!("+{}", object.meta().name),
+            Change::Pod(_) | Change::Slice(_) => unreachable!("files have objects"),
             Change::Delete(key) => format!("-{}", key.name),
         };
         batch.changes.iter().map(name).collect()

@@ -37,7 +37,7 @@ pub fn build(input: &Assignment) -> ClusterLoadAssignment {
     let chosen: Vec<Endpoint> = all
         .iter()
         .filter(|e| input.labels.iter().all(|(k, v)| e.labels.get(k) == Some(v)))
-        .filter(|e| input.node.as_ref().is_none_or(|node| e.node == *node))
+        .filter(|e| input.node.as_ref().is_none_or(|node| *e.node == **node))
         .cloned()
         .collect();
     assignment(&input.cluster, &chosen, input.prefer.as_ref())
@@ -102,7 +102,7 @@ fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
         about.push(("envoy.transport_socket_match", json!({ "tlsMode": "istio" })));
     }
     if !endpoint.workload.is_empty() {
-        about.push(("istio", json!({ "workload": endpoint.workload })));
+        about.push(("istio", json!({ "workload": *endpoint.workload })));
     }
     let health = if endpoint.healthy { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
     LbEndpoint {

@@ -187,17 +187,17 @@ impl Me {
         let found = found.or_else(|| {
             let at = snapshot.workloads.at(&address?)?;
             // Somebody else's address says nothing of this one.
-            (at.namespace == id.namespace && id.name.is_empty()).then_some(at)
+            (*at.namespace == *id.namespace && id.name.is_empty()).then_some(at)
         });
         let said = &node.locality;
         let locality = format!("{}/{}/{}", said.region, said.zone, said.sub_zone);
         let locality = locality.trim_end_matches('/').to_owned();
         match found {
             Some(workload) => Me {
-                namespace: workload.namespace.clone(),
-                labels: workload.labels.clone(),
-                addresses: workload.addresses.clone(),
-                locality: if workload.locality.is_empty() { locality } else { workload.locality.clone() },
+                namespace: workload.namespace.to_string(),
+                labels: (*workload.labels).clone(),
+                addresses: workload.addresses.to_vec(),
+                locality: if workload.locality.is_empty() { locality } else { workload.locality.to_string() },
                 workload: Some(workload.clone()),
             },
             None => Me {
@@ -214,8 +214,8 @@ impl Me {
         let workload = self.workload.as_deref();
         Near {
             locality: self.locality.clone(),
-            network: workload.map(|w| w.network.clone()).unwrap_or_default(),
-            node: workload.map(|w| w.node.clone()).unwrap_or_default(),
+            network: workload.map(|w| w.network.to_string()).unwrap_or_default(),
+            node: workload.map(|w| w.node.to_string()).unwrap_or_default(),
             labels: self.labels.clone(),
         }
     }

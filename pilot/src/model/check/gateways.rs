@@ -20,7 +20,7 @@ pub(super) fn serving(snapshot: &Snapshot, object: &Object<Gateway>, out: &mut F
         return;
     }
     let pods: Vec<_> =
-        snapshot.workloads.iter().filter(|w| api::meta::labels_match(selector, &w.labels)).collect();
+        snapshot.workloads.sorts().filter(|w| api::meta::labels_match(selector, &w.labels)).collect();
     if pods.is_empty() {
         let text = "no pod has the labels of the selector: nothing listens";
         return note(out, object, "spec.selector", Code::NoMatchingWorkloadsFound, text);
@@ -64,7 +64,7 @@ fn unreachable(
     let fronts = || {
         snapshot.services.all.iter().filter(|s| {
             !s.selector.is_empty()
-                && pods.iter().any(|p| p.namespace == s.namespace && labels_match(&s.selector, &p.labels))
+                && pods.iter().any(|p| *p.namespace == *s.namespace && labels_match(&s.selector, &p.labels))
         })
     };
     if fronts().next().is_none() {
@@ -87,7 +87,7 @@ pub(super) fn conflicts(world: &World, snapshot: &Snapshot, out: &mut Findings) 
     let all = &snapshot.gateways.all;
     for (at, younger) in all.iter().enumerate() {
         for older in &all[..at] {
-            let together = snapshot.workloads.iter().any(|w| {
+            let together = snapshot.workloads.sorts().any(|w| {
                 labels_match(&older.selector, &w.labels) && labels_match(&younger.selector, &w.labels)
             });
             if !together {

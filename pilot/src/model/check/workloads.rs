@@ -15,10 +15,13 @@ use crate::world::World;
 /// Services that say of one port of a pod that it speaks different protocols.
 pub(super) fn ports(world: &World, snapshot: &Snapshot, out: &mut Findings) {
     let mut told = std::collections::BTreeSet::new();
-    for pod in snapshot.workloads.iter() {
-        let mine = snapshot.services.all.iter().filter(|s| {
-            s.namespace == pod.namespace && !s.selector.is_empty() && labels_match(&s.selector, &pod.labels)
-        });
+    let mut selecting: BTreeMap<&str, Vec<&Meant>> = BTreeMap::new();
+    for service in snapshot.services.all.iter().filter(|s| !s.selector.is_empty()) {
+        selecting.entry(&service.namespace).or_default().push(service);
+    }
+    for pod in snapshot.workloads.sorts() {
+        let all = selecting.get(&*pod.namespace).into_iter().flatten();
+        let mine = all.copied().filter(|s| labels_match(&s.selector, &pod.labels));
         let mut seen: BTreeMap<u16, (&Meant, &Port)> = BTreeMap::new();
         for service in mine {
             for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {

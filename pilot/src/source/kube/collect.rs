@@ -6,11 +6,12 @@
 //! version in force. Pure; `watch` does the waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use api::{Findings, Key, Kind, Parsed};
+use api::{Findings, Key, Kind};
 
+use super::seen::Read;
 use crate::source::{Batch, Change};
+use crate::world::{Text, text};
 
 /// What a watch says.
 #[derive(Debug)]
@@ -18,18 +19,30 @@ pub(super) enum Notice {
     /// A list of everything begins.
     Begin(Kind),
     /// An object of the list.
-    Item(Key, Parsed),
+    Item(Read),
     /// The list is complete.
     Done(Kind),
     /// New, or changed.
-    Apply(Key, Parsed),
+    Apply(Read),
     Gone(Key),
+}
+
+/// Names by namespace, with something of each.
+type Names<T> = BTreeMap<Text, BTreeMap<Text, T>>;
+
+/// Puts it there; what was there.
+fn put<T>(names: &mut Names<T>, key: &Key, value: T) -> Option<T> {
+    names.entry(text(&key.namespace)).or_default().insert(text(&key.name), value)
+}
+
+fn has<T>(names: &Names<T>, namespace: &str, name: &str) -> bool {
+    names.get(namespace).is_some_and(|names| names.contains_key(name))
 }
 
 /// A list in progress. It may take long (an API server that is away): other kinds do not wait for it.
 #[derive(Debug, Default)]
 struct List {
-    keys: BTreeSet<Key>,
+    names: Names<()>,
     changes: Vec<Change>,
 }
 
@@ -38,8 +51,8 @@ struct List {
 pub(super) struct Collector {
     /// Kinds that have not listed everything once.
     waiting: BTreeSet<Kind>,
-    /// What was said and holds.
-    known: BTreeSet<Key>,
+    /// What was said and holds, with the print of what it was where it has one.
+    known: BTreeMap<Kind, Names<u64>>,
     /// Lists in progress: what they have named, and what will have changed once they are complete.
     lists: BTreeMap<Kind, List>,
     findings: BTreeMap<Key, Findings>,
@@ -55,7 +68,7 @@ impl Collector {
     pub(super) fn new(kinds: impl IntoIterator<Item = Kind>) -> Self {
         Self {
             waiting: kinds.into_iter().collect(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             lists: BTreeMap::new(),
             findings: BTreeMap::new(),
             changes: Vec::new(),
@@ -75,51 +88,61 @@ impl Collector {
             Notice::Begin(kind) => {
                 self.lists.insert(kind, List::default());
             }
-            Notice::Item(key, parsed) => {
-                if let Some(list) = self.lists.get_mut(&key.kind) {
-                    list.keys.insert(key.clone());
+            Notice::Item(read) => {
+                if let Some(list) = self.lists.get_mut(&read.key.kind) {
+                    put(&mut list.names, &read.key, ());
                 }
-                self.apply(key, parsed);
+                self.apply(read);
             }
-            Notice::Apply(key, parsed) => self.apply(key, parsed),
+            Notice::Apply(read) => self.apply(read),
             Notice::Gone(key) => self.gone(&key),
-            Notice::Done(kind) => {
-                self.waiting.remove(&kind);
-                let list = self.lists.remove(&kind).unwrap_or_default();
-                self.changes.extend(list.changes);
-                let from = Key::new(kind, "", "");
-                let known = self.known.range(from.clone()..).take_while(|key| key.kind == kind);
-                let named =
-                    self.findings.range(from..).map(|(key, _)| key).take_while(|key| key.kind == kind);
-                let mut ended: Vec<Key> =
-                    known.chain(named).filter(|key| !list.keys.contains(key)).cloned().collect();
-                ended.dedup();
-                ended.iter().for_each(|key| self.gone(key));
-            }
+            Notice::Done(kind) => self.done(kind),
         }
     }
 
-    fn apply(&mut self, key: Key, parsed: Parsed) {
+    /// A list is complete: what it has not named is gone.
+    fn done(&mut self, kind: Kind) {
+        self.waiting.remove(&kind);
+        let list = self.lists.remove(&kind).unwrap_or_default();
+        self.changes.extend(list.changes);
+        let mut ended = BTreeSet::new();
+        for (namespace, names) in self.known.get(&kind).into_iter().flatten() {
+            let unnamed = names.keys().filter(|name| !has(&list.names, namespace, name));
+            ended.extend(unnamed.map(|name| Key::new(kind, namespace, name)));
+        }
+        let broken = self.findings.range(Key::new(kind, "", "")..).map(|(key, _)| key);
+        let broken = broken.take_while(|key| key.kind == kind);
+        let broken = broken.filter(|key| !has(&list.names, &key.namespace, &key.name));
+        ended.extend(broken.cloned());
+        ended.iter().for_each(|key| self.gone(key));
+    }
+
+    fn apply(&mut self, read: Read) {
+        let Read { key, change, print, findings } = read;
         let before = self.findings.remove(&key);
-        if before.as_ref().is_some_and(|before| *before != parsed.findings)
-            || before.is_none() && !parsed.findings.is_empty()
+        if before.as_ref().is_some_and(|before| *before != findings)
+            || before.is_none() && !findings.is_empty()
         {
             self.dirty = true;
         }
-        if !parsed.findings.is_empty() {
-            self.findings.insert(key.clone(), parsed.findings);
+        if !findings.is_empty() {
+            self.findings.insert(key.clone(), findings);
         }
         // None when it has an error: the last good version stays.
-        if let Some(object) = parsed.objects.into_iter().next() {
+        let Some(change) = change else { return };
+        let known = self.known.entry(key.kind).or_default();
+        // Listed anew after a lost connection, most are what they were.
+        let same = put(known, &key, print).is_some_and(|before| before == print && print != 0);
+        if !same {
             let changes = self.lists.get_mut(&key.kind).map_or(&mut self.changes, |list| &mut list.changes);
-            changes.push(Change::Apply(Arc::new(object)));
-            self.known.insert(key);
+            changes.push(change);
         }
     }
 
     fn gone(&mut self, key: &Key) {
         self.dirty |= self.findings.remove(key).is_some();
-        if self.known.remove(key) {
+        let names = self.known.get_mut(&key.kind).and_then(|known| known.get_mut(&*key.namespace));
+        if names.is_some_and(|names| names.remove(&*key.name).is_some()) {
             self.changes.push(Change::Delete(key.clone()));
         }
     }
@@ -145,20 +168,25 @@ mod tests {
 
     use super::*;
 
-    fn service(name: &str, port: serde_json::Value) -> (Key, Parsed) {
+    fn read(key: Key, value: serde_json::Value) -> Read {
+        Read::of(key, api::parse::from_value(value))
+    }
+
+    fn service(name: &str, port: serde_json::Value) -> Read {
         let value = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "n"},
             "spec": {"ports": [{"port": port}]}});
-        (Key::new(Kind::Service, "n", name), api::parse::from_value(value))
+        read(Key::new(Kind::Service, "n", name), value)
     }
 
     fn item(name: &str) -> Notice {
-        let (key, parsed) = service(name, 80.into());
-        Notice::Item(key, parsed)
+        Notice::Item(service(name, 80.into()))
     }
 
     fn words(batch: Option<Batch>) -> Vec<String> {
         let word = |change: &Change| match change {
             Change::Apply(object) => format!("+{}", object.meta().name),
+            Change::Pod(pod) => format!("+{}", pod.name),
+            Change::Slice(slice) => format!("+{}", slice.name),
             Change::Delete(key) => format!("-{}", key.name),
         };
         batch
@@ -200,11 +228,26 @@ mod tests {
         collector.take(item("b"));
         assert_eq!(words(collector.batch()), ["nothing"], "half a list is not said");
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}});
-        collector.take(Notice::Apply(Key::new(Kind::Pod, "n", "p"), api::parse::from_value(pod)));
+        collector.take(Notice::Apply(read(Key::new(Kind::Pod, "n", "p"), pod)));
         assert_eq!(words(collector.batch()), ["+p"], "other kinds do not wait for it");
         collector.take(item("c"));
         collector.take(Notice::Done(Kind::Service));
         assert_eq!(words(collector.batch()), ["+b", "+c", "-a"]);
+    }
+
+    #[test]
+    fn a_pod_that_is_listed_again_unchanged_is_no_change() {
+        let pod = |node: &str| {
+            let pod = api::core::Pod { node_name: node.to_owned(), ..Default::default() };
+            Notice::Item(Read::pod(crate::world::Pod::of(&api::Object::new("n", "p", pod))))
+        };
+        let mut collector = Collector::new([Kind::Pod]);
+        for (node, said) in [("x", "+p"), ("x", "nothing"), ("y", "+p")] {
+            for notice in [Notice::Begin(Kind::Pod), pod(node), Notice::Done(Kind::Pod)] {
+                collector.take(notice);
+            }
+            assert_eq!(words(collector.batch()), [said], "{node}");
+        }
     }
 
     #[test]
@@ -214,8 +257,9 @@ mod tests {
             collector.take(notice);
         }
         collector.batch();
-        let (key, broken) = service("a", "eighty".into());
-        collector.take(Notice::Apply(key.clone(), broken));
+        let broken = service("a", "eighty".into());
+        let key = broken.key.clone();
+        collector.take(Notice::Apply(broken));
         let batch = collector.batch().unwrap();
         assert!(batch.changes.is_empty() && batch.findings.has_errors(), "{batch:?}");
         collector.take(Notice::Gone(key));

@@ -15,16 +15,19 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch as cell};
 
 use super::collect::{Collector, Notice};
 use super::plan::{Plan, plans};
-use super::seen::Seen;
+use super::seen::{Seen, Sent, Trimmed};
 use crate::source::Batch;
-use crate::world::Home;
+use crate::world::{Home, Pod};
 
 /// Objects per page of a list: bounds what a list costs at once.
-const PAGE: u32 = 250;
+const PAGE: u32 = 100;
+/// Pods per page: of a pod little is kept even for a moment.
+const PODS: u32 = 500;
 /// A group or kind that is not served is answered in plain text, not in Kubernetes' own form: only the code says it.
 const NOT_FOUND: u16 = 404;
 /// Pause after an error outside of a watch; watches have a growing one of their own.
@@ -119,7 +122,11 @@ impl Follower {
         while !self.notices.is_closed() {
             match self.served().await {
                 Ok(Some(resource)) => {
-                    if self.follow(&resource).await.is_err() {
+                    let followed = match self.plan.kind {
+                        Kind::Pod => self.follow::<Pod>(&resource, PODS).await,
+                        _ => self.follow::<Sent>(&resource, PAGE).await,
+                    };
+                    if followed.is_err() {
                         return;
                     }
                 }
@@ -180,33 +187,35 @@ impl Follower {
     }
 
     /// Until the kind is no longer served; `Err` when nobody listens.
-    async fn follow(&mut self, resource: &ApiResource) -> Result<(), mpsc::error::SendError<Notice>> {
-        let api: Api<Seen> = match &self.plan.namespace {
+    async fn follow<T>(
+        &mut self,
+        resource: &ApiResource,
+        page: u32,
+    ) -> Result<(), mpsc::error::SendError<Notice>>
+    where
+        T: Trimmed,
+        Seen<T>: DeserializeOwned,
+    {
+        let api: Api<Seen<T>> = match &self.plan.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
             None => Api::all_with(self.client.clone(), resource),
         };
-        let mut config = watcher::Config::default().page_size(PAGE);
+        let mut config = watcher::Config::default().page_size(page);
         if !self.plan.fields.is_empty() {
             config = config.fields(&self.plan.fields);
         }
         let mut stream = watcher::watcher(api, config).default_backoff().boxed();
         let kind = self.plan.kind;
-        let parse = |seen: Seen| (seen.key(kind), seen.parse(kind, &resource.api_version));
+        let read = |seen: Seen<T>| seen.read(kind, &resource.api_version);
         loop {
             let notice = match stream.try_next().await {
                 Ok(Some(Event::Init)) => Notice::Begin(kind),
-                Ok(Some(Event::InitApply(seen))) => {
-                    let (key, parsed) = parse(seen);
-                    Notice::Item(key, parsed)
-                }
+                Ok(Some(Event::InitApply(seen))) => Notice::Item(read(seen)),
                 Ok(Some(Event::InitDone)) => {
                     self.complaint.clear();
                     Notice::Done(kind)
                 }
-                Ok(Some(Event::Apply(seen))) => {
-                    let (key, parsed) = parse(seen);
-                    Notice::Apply(key, parsed)
-                }
+                Ok(Some(Event::Apply(seen))) => Notice::Apply(read(seen)),
                 Ok(Some(Event::Delete(seen))) => Notice::Gone(seen.key(kind)),
                 Ok(None) => return Ok(()),
                 Err(error) if is_not_served(&error) && !self.plan.is_built_in() => return Ok(()),

@@ -54,7 +54,7 @@ fn add(sight: &Sight<'_>, visible: &Visible, table: &mut BTreeMap<String, NameIn
             let ip = ip.to_string();
             let pod = sight.snapshot.workloads.named(&service.namespace, &endpoint.pod);
             // A pod has a name of its own only where its subdomain is the service.
-            if let Some(pod) = pod.filter(|p| p.subdomain == service.name) {
+            if let Some(pod) = pod.filter(|p| *p.subdomain == *service.name) {
                 let host = if pod.hostname.is_empty() { &pod.name } else { &pod.hostname };
                 table.insert(format!("{host}.{}", service.host), info(service, vec![ip.clone()]));
             }
