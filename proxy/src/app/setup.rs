@@ -52,12 +52,14 @@ pub(super) fn plan(
     use wire::Kind;
     let node = node(settings, boot);
     let mut follow = std::collections::BTreeSet::from([Kind::Cluster, Kind::Listener]);
+    let mut token = None;
     let (target, security, delta) = match &settings.source {
         Source::Agent(agent) if agent.only => return Ok(None),
         Source::Agent(agent) => {
             if !agent.ports.dns.is_empty() {
                 follow.insert(Kind::NameTable);
             }
+            token = Some(agent.files.token.clone());
             let plain = agent.discovery.ends_with(":15010");
             let tls =
                 Security::Tls { roots: agent.files.root_cert.clone(), name: agent.control_plane.clone() };
@@ -80,7 +82,7 @@ pub(super) fn plan(
         }
     };
     let connector = Connector { address: target, security, secrets: secrets.clone(), dialer };
-    Ok(Some(Plan { node, connector, delta, follow, identity: None }))
+    Ok(Some(Plan { node, connector, delta, follow, identity: None, token }))
 }
 
 pub(super) fn keeper(settings: &Settings, secrets: &Secrets, dialer: TcpDialer) -> Option<Keeper> {

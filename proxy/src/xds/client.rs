@@ -5,6 +5,7 @@
 //! versions that are held, so that an unchanged mesh sends nothing; the proxy serves on what it has meanwhile.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,7 @@ use wire::{Kind, Reject, Resource, delta, sotw};
 
 use super::store::{Batch, Changed, Store};
 use super::wanted::Wanted;
-use super::{Connector, Credential};
+use super::{Connector, Credential, Security};
 use crate::identity::Health;
 
 /// The first certificate is worth this much waiting: pilot tells more to a proxy that it knows.
@@ -46,6 +47,25 @@ pub struct Plan {
     pub follow: BTreeSet<Kind>,
     /// Our certificate, where the control plane asks for one.
     pub identity: Option<base::Live<Health>>,
+    /// The file of the token that stands for it while there is none; shown over TLS only.
+    pub token: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Headers of a stream: the token where we have no certificate yet, as a call without either is refused.
+    fn headers(&self) -> http::HeaderMap {
+        let mut headers = http::HeaderMap::new();
+        if is_identified(self) || self.connector.security == Security::Plain {
+            return headers;
+        }
+        let token = self.token.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let bearer = token.and_then(|token| format!("Bearer {}", token.trim()).parse().ok());
+        if let Some(mut bearer) = bearer {
+            http::HeaderValue::set_sensitive(&mut bearer, true);
+            headers.insert(http::header::AUTHORIZATION, bearer);
+        }
+        headers
+    }
 }
 
 /// How the session goes.
@@ -136,11 +156,11 @@ impl Session {
         match self {
             Session::Delta(client, stream) => {
                 client.connected();
-                *stream = Some(channel.delta(http::HeaderMap::new()));
+                *stream = Some(channel.delta(plan.headers()));
             }
             Session::Sotw(client, stream) => {
                 client.connected();
-                *stream = Some(channel.sotw(http::HeaderMap::new()));
+                *stream = Some(channel.sotw(plan.headers()));
             }
         }
         Ok(())

@@ -30,7 +30,7 @@ pub enum Credential {
 }
 
 /// How the control plane is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Security {
     Plain,
     /// TLS, the server's certificate checked against this PEM file (or our own roots once known).
