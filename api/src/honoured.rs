@@ -67,7 +67,6 @@ const NOT_YET: &[(Kind, &[&str])] = &[
     ),
     (Kind::WorkloadGroup, &[""]),
     (Kind::EnvoyFilter, &[""]),
-    (Kind::ProxyConfig, &[""]),
     (Kind::AuthorizationPolicy, &[""]),
     (Kind::RequestAuthentication, &[""]),
     (

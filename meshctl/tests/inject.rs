@@ -16,7 +16,7 @@ use api::Findings;
 use api::mesh::{MeshConfig, mesh_config};
 use meshctl::install::{Installation, Request};
 use meshctl::local::input::Text;
-use pilot::webhook::inject::{Facts, Injector, inject, required};
+use pilot::webhook::inject::{Facts, Injector, Proxies, inject, required};
 use pilot::webhook::variables;
 use serde_json::{Value, json};
 
@@ -92,7 +92,13 @@ impl Case {
         }
         let pod = pod.unwrap_or_else(|| panic!("{}: no Pod", self.path.display()));
         let (injector, mesh) = self.settings();
+        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
+        let own: BTreeMap<String, String> =
+            serde_json::from_value(pod["metadata"]["labels"].clone()).unwrap_or_default();
+        let objects = api::parse("case.yaml", &self.input).objects;
+        let objects = objects.iter().filter_map(|object| object.get::<api::networking::ProxyConfig>());
         let facts = Facts {
+            proxies: Proxies::of(objects, "istio-system", &namespace, &own),
             injector: &injector,
             mesh: &mesh,
             revision: self.words("revision").first().unwrap_or(&"default"),
@@ -100,7 +106,6 @@ impl Case {
             namespace_labels: &labels,
             environment: &variables(self.words("path").first().unwrap_or(&"/inject")),
         };
-        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
         if !required(&pod, &namespace, &injector) {
             return "# no proxy\n".to_owned();
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use api::Findings;
 use api::mesh::{MeshConfig, mesh_config};
-use pilot::webhook::inject::{Facts, Injector};
+use pilot::webhook::inject::{Facts, Injector, Proxies};
 use pilot::webhook::variables;
 
 use super::source::{Read, Source};
@@ -70,6 +70,8 @@ impl Settings {
     /// The facts about pods of a namespace.
     pub(super) fn facts<'a>(&'a self, labels: &'a BTreeMap<String, String>) -> Facts<'a> {
         Facts {
+            // Objects of the cluster are for the webhook only, as with Istio.
+            proxies: Proxies::default(),
             injector: &self.injector,
             mesh: &self.mesh,
             revision: &self.revision,

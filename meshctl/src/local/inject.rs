@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use api::Meta;
 use api::core::{Container, EnvVar, Pod};
 use base::net::Interception;
+use pilot::webhook::inject::Proxies;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -59,6 +60,8 @@ pub struct Workload<'a> {
     pub default_config: &'a Value,
     /// The mesh's trust domain.
     pub trust_domain: &'a str,
+    /// ProxyConfig objects that mean the pod. Images are all one here.
+    pub proxies: Proxies<'a>,
 }
 
 /// Adds the proxy.
@@ -66,7 +69,7 @@ pub fn inject(meta: &mut Meta, spec: &mut Pod, kind: Wanted, workload: &Workload
     if kind == Wanted::Nothing {
         return;
     }
-    let config = proxy_config(meta, workload.default_config);
+    let config = proxy_config(meta, workload);
     let canonical = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]
         .iter()
         .find_map(|label| meta.label(label))
@@ -123,14 +126,16 @@ fn merge(own: &mut Container, template: Container) {
     }
 }
 
-fn proxy_config(meta: &Meta, default: &Value) -> Value {
-    let mut config = default.as_object().cloned().unwrap_or_default();
+fn proxy_config(meta: &Meta, workload: &Workload<'_>) -> Value {
+    let mut config = workload.default_config.as_object().cloned().unwrap_or_default();
+    workload.proxies.broad_into(&mut config);
     if let Some(text) = meta.annotation("proxy.istio.io/config") {
         // A text that is no mapping changes nothing; `analyze` tells about it.
         if let Ok(Value::Object(own)) = serde_saphyr::from_str::<Value>(text) {
             config.extend(own);
         }
     }
+    workload.proxies.own_into(&mut config);
     config.entry("discoveryAddress").or_insert_with(|| json!("istiod.istio-system.svc:15012"));
     Value::Object(config)
 }
@@ -354,8 +359,13 @@ mod tests {
         let mut meta = pod(&[], &[("app", "gw")]);
         let mut spec: Pod = typed(json!({"containers": [{"name": PROXY, "image": "auto"}]}));
         let config = json!({});
-        let workload =
-            Workload { name: "gw", owner: String::new(), default_config: &config, trust_domain: "td" };
+        let workload = Workload {
+            name: "gw",
+            owner: String::new(),
+            default_config: &config,
+            trust_domain: "td",
+            proxies: Proxies::default(),
+        };
         inject(&mut meta, &mut spec, Wanted::Gateway, &workload);
         assert_eq!(spec.containers.len(), 1);
         assert_eq!(spec.containers[0].image, IMAGE);

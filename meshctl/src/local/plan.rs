@@ -9,8 +9,10 @@ use std::path::PathBuf;
 
 use api::core::{Container, EnvVarSource, Pod};
 use api::meta::OwnerReference;
+use api::networking::ProxyConfig;
 use api::{Key, Kind, Meta, Time};
 use base::net::Interception;
+use pilot::webhook::inject::Proxies;
 use serde_json::Value;
 
 use super::addresses;
@@ -93,7 +95,10 @@ impl PodPlan {
         let mut spec = template.spec.clone();
         let proxy = inject::wanted(&meta, &spec, &world.namespace_labels(&namespace));
         let mesh = mesh_config(world);
+        let mut objects: Vec<_> = world.all::<ProxyConfig>().collect();
+        objects.sort_by(|a, b| a.meta.age(&b.meta));
         let workload = inject::Workload {
+            proxies: Proxies::of(objects, SYSTEM_NAMESPACE, &namespace, &template.meta.labels),
             name: &template.owner.name,
             owner: owner_path(&template.owner),
             default_config: mesh.get("defaultConfig").unwrap_or(&Value::Null),

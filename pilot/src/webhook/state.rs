@@ -9,10 +9,11 @@ use std::sync::Arc;
 use api::Findings;
 use api::core::{ConfigMap, Namespace, Node};
 use api::mesh::{MeshConfig, default_mesh_config, mesh_config_of};
+use api::networking::ProxyConfig;
 use base::Live;
 use serde_json::{Value, json};
 
-use super::inject::{self, Facts, Injector, required};
+use super::inject::{self, Facts, Injector, Proxies, required};
 use super::path;
 use super::review::{Asked, Verdict};
 use super::settings::Settings;
@@ -79,7 +80,15 @@ impl Injection {
         let world = self.world.load();
         let labels = world.get::<Namespace>("", namespace).map(|object| object.meta.labels.clone());
         let mesh = self.mesh(&world);
+        let root = Some(mesh.1.root_namespace.as_str()).filter(|name| !name.is_empty());
+        let proxies = Proxies::of(
+            world.by_age::<ProxyConfig>(),
+            root.unwrap_or(&self.namespace),
+            namespace,
+            &own_labels(pod),
+        );
         let facts = Facts {
+            proxies,
             injector,
             mesh: &mesh.1,
             revision: &self.settings.revision,
@@ -131,4 +140,9 @@ impl Injection {
         let settings = self.injector.load();
         json!(settings.as_ref().as_ref().map_or_else(BTreeMap::new, |injector| injector.texts().clone()))
     }
+}
+
+fn own_labels(pod: &Value) -> BTreeMap<String, String> {
+    let labels = pod.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

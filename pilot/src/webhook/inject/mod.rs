@@ -18,12 +18,14 @@ mod owner;
 mod pod;
 mod probes;
 mod prometheus;
+mod proxies;
 mod proxy;
 mod required;
 mod run;
 
 pub use config::Injector;
 pub use owner::Owner;
+pub use proxies::Proxies;
 pub use required::{NEVER, required};
 pub use run::{Facts, inject};
 

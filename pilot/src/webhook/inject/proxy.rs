@@ -1,6 +1,6 @@
 //! The proxy's own settings and image for one pod.
 //!
-//! In: the mesh's `defaultConfig`, the annotation `proxy.istio.io/config`, values of the chart. Out: the ProxyConfig in
+//! In: the mesh's `defaultConfig`, ProxyConfig objects, the annotation `proxy.istio.io/config`, values of the chart. Out: the ProxyConfig in
 //! force as JSON, what of it differs from the defaults (the variable `PROXY_CONFIG`), and the name of the image.
 
 use api::Findings;
@@ -8,6 +8,7 @@ use api::mesh::{ProxyConfig, default_mesh_config, proxy_config_with};
 use serde_json::{Map, Value};
 
 use super::pod::annotation;
+use super::proxies::Proxies;
 
 /// Fields that are left out of `PROXY_CONFIG` where they have their default.
 const OBVIOUS: &[&str] = &[
@@ -28,11 +29,12 @@ const OBVIOUS: &[&str] = &[
 ///
 /// # Errors
 /// The annotation cannot be read, or a setting in it has no such value.
-pub(super) fn config(base: &ProxyConfig, pod: &Value) -> Result<ProxyConfig, String> {
+pub(super) fn config(base: &ProxyConfig, proxies: &Proxies<'_>, pod: &Value) -> Result<ProxyConfig, String> {
     let mut config = base.clone();
+    proxies.lay_broad(&mut config);
     if let Some(text) = annotation(pod, api::mesh::PROXY_CONFIG_ANNOTATION) {
         let mut findings = Findings::new();
-        config = proxy_config_with(base, text, &mut findings);
+        config = proxy_config_with(&config, text, &mut findings);
         if let Some(finding) = findings.iter().find(|finding| finding.severity == api::Severity::Error) {
             let field = finding.path.to_string();
             let place = if field.is_empty() { format!("line {}", finding.line) } else { field };
@@ -40,6 +42,7 @@ pub(super) fn config(base: &ProxyConfig, pod: &Value) -> Result<ProxyConfig, Str
             return Err(format!("annotation {name}: {place}: {}", finding.message));
         }
     }
+    proxies.lay_own(&mut config);
     // They have annotations of their own, which were checked with the others.
     if let Some(address) = annotation(pod, "sidecar.istio.io/discoveryAddress") {
         address.clone_into(&mut config.discovery_address);

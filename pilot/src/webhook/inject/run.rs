@@ -13,6 +13,7 @@ use super::data::{self, About};
 use super::overlay::overlay;
 use super::owner::Owner;
 use super::pod::{annotation, text};
+use super::proxies::Proxies;
 use super::{annotations, finish, own, proxy};
 
 /// What decides about a pod beside the pod.
@@ -26,6 +27,8 @@ pub struct Facts<'a> {
     pub native_sidecars: bool,
     /// Labels of the pod's namespace.
     pub namespace_labels: &'a BTreeMap<String, String>,
+    /// ProxyConfig objects that mean the pod.
+    pub proxies: Proxies<'a>,
     /// Variables for the proxy that the webhook's path gives.
     pub environment: &'a BTreeMap<String, String>,
 }
@@ -41,7 +44,7 @@ pub fn inject(
     facts: &Facts<'_>,
 ) -> Result<Value, String> {
     annotations::check(pod)?;
-    let config = proxy::config(&facts.mesh.default_config, pod)?;
+    let config = proxy::config(&facts.mesh.default_config, &facts.proxies, pod)?;
     let port = config.status_port;
     let status_port =
         u16::try_from(port).map_err(|_| format!("proxy setting statusPort: {port} is no port"))?;
