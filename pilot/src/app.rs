@@ -102,7 +102,8 @@ async fn up(settings: Settings, levels: &Levels, watch: Watch) -> Result<Bound> 
     start(&settings, &hub, &authority, &debug, &watch).await?;
     if let Some(cluster) = &cluster {
         let (authority, world) = (authority.live(), writer.shown.clone());
-        cluster::start(&settings, cluster::Parts { cluster, authority, world, drain: &watch });
+        let findings = writer.findings.clone();
+        cluster::start(&settings, cluster::Parts { cluster, authority, world, findings, drain: &watch });
     }
     control(settings.control_port, levels, &debug.metrics, &watch).await;
     published.clear();
@@ -141,12 +142,13 @@ async fn start(
         base::task::spawn("debug", base::admin::serve(listener, routes.clone(), watch.clone()));
     }
     let ca: Arc<dyn push::Ca> = Arc::new(authority.clone());
-    base::task::spawn("xds plain", push::serve_plain(plain, hub.clone(), ca.clone(), watch.clone()));
+    let service = push::Service { hub: hub.clone(), ca, drain: watch.clone(), age: settings.connection_age };
+    base::task::spawn("xds plain", push::serve_plain(plain, service.clone()));
     let tls = authority.clone();
     let acceptor = move || tls.acceptor();
     let admission =
         Admission { authenticate: settings.xds_auth, check_identity: settings.xds_identity_check };
-    let serving = push::serve_tls(secure, hub.clone(), ca, acceptor, admission, watch.clone());
+    let serving = push::serve_tls(secure, service, acceptor, admission);
     base::task::spawn("xds tls", serving);
     base::task::spawn("trust", follow_mesh(hub.clone(), authority.clone(), watch.clone()));
     Ok(())

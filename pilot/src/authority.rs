@@ -28,7 +28,7 @@ use tonic::Status;
 use tonic::body::Body;
 use wire::{SpiffeId, TrustDomain};
 
-use crate::cluster::{Cluster, KeySecret, TokenReviewer, Upkeep};
+use crate::cluster::{Cluster, KeySecret, MADE_HERE, TokenReviewer, Upkeep};
 use crate::model::mesh::Mesh;
 use crate::push::Ca;
 use crate::settings::Settings;
@@ -132,8 +132,11 @@ async fn source(
         return Ok(Source { authority, folder: Some(dir.clone()), policy: Some(policy), secret: None });
     }
     let dir = &settings.root_ca_dir;
+    // What was made here and is mounted from cacerts is kept in its Secret.
+    let made_here = settings.use_cacerts && cluster.is_some() && dir.join(MADE_HERE).exists();
     // A key that appears there later is taken at the next start, as with Istio: it is another authority.
-    if let Some(authority) = citadel::ca::load(dir).map_err(text)? {
+    let own = if made_here { None } else { citadel::ca::load(dir).map_err(text)? };
+    if let Some(authority) = own {
         tracing::info!(dir = %dir.display(), "certificate authority of your own");
         return Ok(Source { authority, folder: Some(dir.clone()), policy: None, secret: None });
     }
@@ -144,7 +147,7 @@ async fn source(
             dir.display()
         )
     };
-    let secret = KeySecret::new(cluster, upkeep(settings, inner)?);
+    let mut secret = KeySecret::new(cluster, upkeep(settings, inner)?);
     let authority = secret.obtain(SystemTime::now()).await?;
     Ok(Source { authority, folder: None, policy: None, secret: Some(secret) })
 }
@@ -165,7 +168,7 @@ fn attestors(
 fn upkeep(settings: &Settings, inner: &citadel::settings::Settings) -> Result<Upkeep> {
     let also = citadel::ca::read(&settings.root_ca_dir, "root-cert.pem").map_err(anyhow::Error::msg)?;
     Ok(Upkeep {
-        secret: "istio-ca-secret",
+        in_cacerts: settings.use_cacerts,
         policy: citadel::app::root_policy(inner),
         also: also.unwrap_or_default(),
         grace: f64::from(settings.root_grace) / 100.0,

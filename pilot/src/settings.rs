@@ -41,6 +41,11 @@ pub struct Settings {
     #[arg(long, env = "ROOT_CA_DIR", value_name = "DIR", default_value = "./etc/cacerts")]
     pub root_ca_dir: PathBuf,
 
+    /// Whether a key of pilot's own making goes into the Secret cacerts, unless istio-ca-secret is there
+    #[arg(long, env = "USE_CACERTS_FOR_SELF_SIGNED_CA", default_value = "false", action = ArgAction::Set,
+        value_parser = truth, hide = true)]
+    pub use_cacerts: bool,
+
     /// How often the root of the Secret istio-ca-secret is looked at for renewal; 0 is never
     #[arg(long, env = "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", default_value = "1h", value_parser = duration)]
     pub root_check_interval: Duration,
@@ -90,6 +95,15 @@ pub struct Settings {
     #[arg(long, env = "ENABLE_LEADER_ELECTION", default_value = "true", action = ArgAction::Set,
         value_parser = truth, hide = true)]
     pub elects: bool,
+
+    /// Whether what is wrong with objects is written into their statuses
+    #[arg(long, env = "PILOT_ENABLE_ANALYSIS", default_value = "false", action = ArgAction::Set,
+        value_parser = truth, hide = true)]
+    pub analysis: bool,
+
+    /// How often those statuses are looked at
+    #[arg(long, env = "PILOT_ANALYSIS_INTERVAL", default_value = "10s", value_parser = duration, hide = true)]
+    pub analysis_interval: Duration,
 
     /// Name of the ConfigMap in every namespace with the roots to trust
     #[arg(long, env = "PILOT_CA_CERT_CONFIGMAP", default_value = "istio-ca-root-cert", hide = true)]
@@ -148,7 +162,7 @@ pub struct Settings {
     #[arg(long, default_value = "cluster.local", value_parser = ["cluster.local"])]
     pub domain: String,
 
-    /// Accepted because istiod's charts give it; streams of proxies are not ended by their age
+    /// How long a connection of a proxy lasts, give or take a tenth; without it, for ever
     #[arg(long = "keepaliveMaxServerConnectionAge", value_name = "TIME", value_parser = duration)]
     pub connection_age: Option<Duration>,
 

@@ -1,4 +1,5 @@
-//! The authority's key in its Secret, `istio-ca-secret` in the root namespace, as Istio keeps it.
+//! The authority's key in its Secret, `istio-ca-secret` in the root namespace, as Istio keeps it; `cacerts` where
+//! `USE_CACERTS_FOR_SELF_SIGNED_CA` asks for it and the other is not there.
 //!
 //! In: a cluster. Out: the authority, made if nobody has made one, and later every other one that appears there. Of
 //! replicas that start at once one creates and the others read: the API server decides. A root in the last part of its
@@ -24,14 +25,20 @@ use super::access::{CONFLICT, Cluster, is};
 
 /// Istio's type of the Secret.
 const TYPE: &str = "istio.io/ca-root";
+/// Where the key is, unless it is asked for elsewhere.
+const OWN: &str = "istio-ca-secret";
+/// Where the user's own files are, and a key of ours if it is to be there.
+const USERS: &str = "cacerts";
+/// Key in `cacerts`, and file where it is mounted: the authority in it was made here.
+pub(crate) const MADE_HERE: &str = "istio-generated";
 /// Pause between attempts to reach the API server at the start.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a root of our own is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Upkeep {
-    /// Name of the Secret.
-    pub(crate) secret: &'static str,
+    /// A new key goes into `cacerts`; `USE_CACERTS_FOR_SELF_SIGNED_CA`, false.
+    pub(crate) in_cacerts: bool,
     /// What a new root is like.
     pub(crate) policy: RootPolicy,
     /// Roots that are trusted beside the own one, PEM; may be empty.
@@ -46,19 +53,22 @@ pub(crate) struct Upkeep {
 pub(crate) struct KeySecret {
     secrets: Api<Secret>,
     upkeep: Upkeep,
+    /// Name of the Secret.
+    name: &'static str,
 }
 
 impl KeySecret {
     /// The Secret of this cluster's root namespace.
     pub(crate) fn new(cluster: &Cluster, upkeep: Upkeep) -> Self {
-        Self { secrets: Api::namespaced(cluster.client.clone(), &cluster.namespace), upkeep }
+        let secrets = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        Self { secrets, upkeep, name: OWN }
     }
 
     /// The authority that is there, or a new one that is there from now on. Waits for the API server.
     ///
     /// # Errors
     /// What is in the Secret cannot sign.
-    pub(crate) async fn obtain(&self, now: SystemTime) -> Result<Authority> {
+    pub(crate) async fn obtain(&mut self, now: SystemTime) -> Result<Authority> {
         let mut complaint = String::new();
         loop {
             match self.get_or_create(now).await {
@@ -76,11 +86,15 @@ impl KeySecret {
     }
 
     fn wrong(&self, error: &str) -> anyhow::Error {
-        anyhow!("Secret {}: {error}; repair it, or delete it and a new key is made", self.upkeep.secret)
+        anyhow!("Secret {}: {error}; repair it, or delete it and a new key is made", self.name)
     }
 
-    async fn get_or_create(&self, now: SystemTime) -> Result<Secret, kube::Error> {
-        let name = self.upkeep.secret;
+    async fn get_or_create(&mut self, now: SystemTime) -> Result<Secret, kube::Error> {
+        // A key that is in use stays where it is.
+        if self.upkeep.in_cacerts && self.secrets.get_opt(OWN).await?.is_none() {
+            self.name = USERS;
+        }
+        let name = self.name;
         loop {
             if let Some(found) = self.secrets.get_opt(name).await? {
                 tracing::info!(secret = name, "certificate authority read");
@@ -110,7 +124,7 @@ impl KeySecret {
 
     /// Signs with what appears in the Secret, and renews it in time, until the drain.
     pub(crate) async fn keep(self, citadel: Arc<Citadel>, mut drain: Watch) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.upkeep.secret));
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let mut stream = watcher::watcher(self.secrets.clone(), config).default_backoff().boxed();
         let mut now_kept = None;
         // A small time at first: replicas that start together look at different times.
@@ -142,9 +156,8 @@ impl KeySecret {
                     now_kept = Some(secret);
                 }
                 Ok(Some(Event::Delete(_))) => {
-                    let name = self.upkeep.secret;
                     tracing::warn!(
-                        secret = name,
+                        secret = self.name,
                         "the authority's Secret is gone; its key signs until a restart"
                     );
                     now_kept = None;
@@ -160,6 +173,10 @@ impl KeySecret {
 
     async fn renew_if_due(&self, secret: &Secret, citadel: &Citadel) {
         let now = citadel.clock.now();
+        let ours = |data: &BTreeMap<String, ByteString>| data.contains_key(MADE_HERE);
+        if self.name == USERS && !secret.data.as_ref().is_some_and(ours) {
+            return;
+        }
         if !citadel::app::is_due(&citadel.authority.load(), self.upkeep.grace, now) {
             return;
         }
@@ -175,7 +192,7 @@ impl KeySecret {
         // With the version that was read: of several replicas one succeeds, and all see it by their watch.
         let mut secret = secret.clone();
         secret.data.get_or_insert_default().extend(entries(&renewed));
-        match self.secrets.replace(self.upkeep.secret, &PostParams::default(), &secret).await {
+        match self.secrets.replace(self.name, &PostParams::default(), &secret).await {
             Ok(_) => tracing::info!("root certificate renewed with the same key"),
             Err(error) if is(&error, CONFLICT) => {}
             Err(error) => tracing::error!(%error, "the renewed root certificate could not be kept"),
@@ -199,6 +216,9 @@ fn new_secret(name: &str, bundle: &Bundle) -> Secret {
     let mut data: BTreeMap<String, ByteString> = entries(bundle).collect();
     // Istio's form has a place for a workload's key, too.
     data.insert("key.pem".into(), ByteString::default());
+    if name == USERS {
+        data.insert(MADE_HERE.into(), ByteString::default());
+    }
     Secret {
         metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         type_: Some(TYPE.to_owned()),
@@ -219,5 +239,7 @@ mod tests {
         let names: Vec<&str> = secret.data.as_ref().unwrap().keys().map(String::as_str).collect();
         assert_eq!(names, ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "key.pem", "root-cert.pem"]);
         assert!(bundle(&secret).unwrap().unwrap() == made);
+        let other = new_secret("cacerts", &made).data.unwrap();
+        assert!(other.contains_key("istio-generated") && other.contains_key("ca-key.pem"));
     }
 }

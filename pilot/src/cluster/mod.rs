@@ -3,9 +3,10 @@
 //!
 //! In: a [`Cluster`], made once by `app` and handed on. Out: the authority's key in its Secret (`key`), whose a token is
 //! (`review`), and what one replica does for all of them (`citizen`, `election`): the roots to trust in every namespace
-//! (`roots`). Nothing here runs on a laptop.
+//! (`roots`), what is wrong with objects in their statuses (`analysis`). Nothing here runs on a laptop.
 
 mod access;
+mod analysis;
 mod citizen;
 mod claim;
 mod default_revision;
@@ -16,5 +17,5 @@ mod roots;
 
 pub(crate) use access::Cluster;
 pub(crate) use citizen::{Parts, start};
-pub(crate) use key::{KeySecret, Upkeep};
+pub(crate) use key::{KeySecret, MADE_HERE, Upkeep};
 pub(crate) use review::TokenReviewer;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use base::drain::Watch;
+use tokio::time::Instant;
 use tonic::Status;
 use wire::delta::{self, Report, Sync};
 use wire::sotw;
@@ -19,6 +20,7 @@ use wire::{Kind, Node, Resource, SpiffeId};
 use super::diff::Change;
 use super::hub::{Hub, Published};
 use super::registry::{Client, TypeState};
+use super::server::at;
 use super::stats::{Stats, VersionLabel};
 use crate::xds::{Layers, Session, View};
 
@@ -86,6 +88,8 @@ pub(crate) struct Arrival {
     pub(crate) identity: Option<SpiffeId>,
     /// Whether it may be a proxy of that identity only.
     pub(crate) check_identity: bool,
+    /// When the connection has had its time.
+    pub(crate) until: Option<Instant>,
 }
 
 /// Serves one stream to its end.
@@ -153,6 +157,7 @@ struct Connection<M: Machine> {
     machine: M,
     layers: Arc<Layers>,
     responder: Responder<M::Response>,
+    until: Option<Instant>,
 }
 
 impl<M: Machine> Connection<M> {
@@ -169,7 +174,7 @@ impl<M: Machine> Connection<M> {
         let view = View::of(&published.snapshot, &node, session);
         let layers = hub.layers(&published, &view);
         let types = BTreeMap::new();
-        let (peer, since) = (arrival.peer, now());
+        let (peer, until, since) = (arrival.peer, arrival.until, now());
         tracing::info!(node = %node.id, connection = id, delta = session.delta, "connected");
         hub.registry.enter(Client {
             id,
@@ -184,7 +189,7 @@ impl<M: Machine> Connection<M> {
         for kind in Kind::ALL {
             machine.offer(kind, &layers.of(kind));
         }
-        let connection = Self { hub, id, node, session, machine, layers, responder };
+        let connection = Self { hub, id, node, session, machine, layers, responder, until };
         connection.gauge().inc();
         connection
     }
@@ -208,6 +213,7 @@ impl<M: Machine> Connection<M> {
                 },
                 state = published.changed() => self.follow(&state),
                 () = self.responder.closed() => return Ok(()),
+                () = at(self.until) => return Err(Status::unavailable("the connection has had its time")),
                 () = drain.graceful() => return Err(Status::unavailable("this pilot is going away")),
             }
         }

@@ -13,6 +13,6 @@ mod stats;
 
 pub use hub::{Hub, Published};
 pub use registry::{Client, TypeState};
-pub use server::{Admission, Ca, serve_plain, serve_tls};
+pub use server::{Admission, Ca, Service, serve_plain, serve_tls};
 pub use stats::Stats;
 pub(crate) use stats::TypeLabel;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::body::Body;
@@ -52,21 +53,30 @@ pub struct Admission {
     pub check_identity: bool,
 }
 
+/// What is served at both doors.
+#[derive(Clone)]
+pub struct Service {
+    pub hub: Arc<Hub>,
+    pub ca: Arc<dyn Ca>,
+    pub drain: Watch,
+    /// How long a connection may last, give or take a tenth, so that proxies spread over new replicas;
+    /// `--keepaliveMaxServerConnectionAge`. None: for ever.
+    pub age: Option<Duration>,
+}
+
 /// What every connection of a listener needs.
 #[derive(Clone)]
 struct Shared {
-    hub: Arc<Hub>,
-    ca: Arc<dyn Ca>,
+    service: Service,
     /// None on the plain port: nobody proves anything there, and nobody gets secrets.
     admission: Option<Admission>,
-    drain: Watch,
 }
 
 /// Serves plain HTTP/2 until drained. The CA is served here as well: its tokens authenticate, and whoever reaches this
 /// port without TLS is on the same machine or has chosen so, as with Istio's 15010.
-pub async fn serve_plain(listener: TcpListener, hub: Arc<Hub>, ca: Arc<dyn Ca>, drain: Watch) {
-    let shared = Shared { hub, ca, admission: None, drain };
-    accept(listener, shared.drain.clone(), move |stream, peer| {
+pub async fn serve_plain(listener: TcpListener, service: Service) {
+    let shared = Shared { service, admission: None };
+    accept(listener, shared.service.drain.clone(), move |stream, peer| {
         let shared = shared.clone();
         let who = Peer { address: Some(peer), ..Peer::default() };
         async move { http2(stream, who, shared).await }
@@ -77,14 +87,12 @@ pub async fn serve_plain(listener: TcpListener, hub: Arc<Hub>, ca: Arc<dyn Ca>, 
 /// Serves HTTP/2 over TLS until drained. `tls` gives the acceptor of the moment, so that certificates can rotate.
 pub async fn serve_tls(
     listener: TcpListener,
-    hub: Arc<Hub>,
-    ca: Arc<dyn Ca>,
+    service: Service,
     tls: impl Fn() -> TlsAcceptor + Clone + Send + Sync + 'static,
     admission: Admission,
-    drain: Watch,
 ) {
-    let shared = Shared { hub, ca, admission: Some(admission), drain };
-    accept(listener, shared.drain.clone(), move |stream, peer| {
+    let shared = Shared { service, admission: Some(admission) };
+    accept(listener, shared.service.drain.clone(), move |stream, peer| {
         let (shared, acceptor) = (shared.clone(), tls());
         async move {
             let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
@@ -137,26 +145,63 @@ async fn http2<I>(io: I, who: Peer, shared: Shared)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut immediate = shared.drain.clone();
+    let mut immediate = shared.service.drain.clone();
+    let until = shared.service.age.map(|age| Instant::now() + around(age, chance()));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (shared, who) = (shared.clone(), who.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(request, who, shared).await) }
+        async move { Ok::<_, std::convert::Infallible>(answer(request, who, shared, until).await) }
     });
     let connection = transport::http2().serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection);
-    tokio::select! {
-        end = connection.as_mut() => if let Err(error) = end {
-            tracing::debug!(%error, "connection ended");
-        },
-        () = immediate.immediate() => {}
+    let mut old = false;
+    loop {
+        tokio::select! {
+            end = connection.as_mut() => {
+                if let Err(error) = end {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            // Its streams end by themselves at the same time; what else is under way is answered.
+            () = at(until), if !old => {
+                old = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = immediate.immediate() => return,
+        }
     }
 }
 
+/// At that time; never where there is none.
+pub(super) async fn at(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An age, a tenth more or less: proxies that came together must not leave together. `part` is from 0 to 1.
+fn around(age: Duration, part: f64) -> Duration {
+    age.mul_f64(0.9 + 0.2 * part)
+}
+
+/// A number from 0 to 1 that differs from connection to connection.
+fn chance() -> f64 {
+    use std::hash::BuildHasher;
+    let random = std::hash::RandomState::new().hash_one(0u8);
+    (random >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// Who opens a stream, as far as it must be known.
-async fn arrival(request: &Request<Incoming>, who: &Peer, shared: &Shared) -> Result<Arrival, Status> {
-    let nobody = Arrival { peer: who.address, ..Arrival::default() };
+async fn arrival(
+    request: &Request<Incoming>,
+    who: &Peer,
+    shared: &Shared,
+    until: Option<Instant>,
+) -> Result<Arrival, Status> {
+    let nobody = Arrival { peer: who.address, until, ..Arrival::default() };
     let Some(admission) = shared.admission else { return Ok(nobody) };
-    match shared.ca.identify(request.headers(), who).await {
+    match shared.service.ca.identify(request.headers(), who).await {
         Ok(identity) => {
             Ok(Arrival { identity: Some(identity), check_identity: admission.check_identity, ..nobody })
         }
@@ -165,18 +210,23 @@ async fn arrival(request: &Request<Incoming>, who: &Peer, shared: &Shared) -> Re
     }
 }
 
-async fn answer(request: Request<Incoming>, who: Peer, shared: Shared) -> Response<Body> {
+async fn answer(
+    request: Request<Incoming>,
+    who: Peer,
+    shared: Shared,
+    until: Option<Instant>,
+) -> Response<Body> {
     if Protocol::of_path(request.uri().path()).is_none() {
-        return shared.ca.call(request, who).await;
+        return shared.service.ca.call(request, who).await;
     }
-    let arrival = match arrival(&request, &who, &shared).await {
+    let arrival = match arrival(&request, &who, &shared, until).await {
         Ok(arrival) => arrival,
         Err(status) => return transport::refuse(&status),
     };
-    match transport::accept(request, &shared.hub.identifier) {
+    let Service { hub, drain, .. } = shared.service;
+    match transport::accept(request, &hub.identifier) {
         Err(refused) => *refused,
         Ok((session, response)) => {
-            let (hub, drain) = (shared.hub, shared.drain);
             match session {
                 transport::Session::Delta(inbound, responder) => {
                     let work =
@@ -191,5 +241,17 @@ async fn answer(request: Request<Incoming>, who: Peer, shared: Shared) -> Respon
             }
             response
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_by_a_tenth() {
+        let age = Duration::from_secs(100);
+        assert_eq!((around(age, 0.0).as_secs(), around(age, 1.0).as_secs()), (90, 110));
+        assert!((0..100).map(|_| chance()).all(|part| (0.0..1.0).contains(&part)));
     }
 }
