@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tonic::Status;
 use wire::csr::{CaClient, IstioCertificateRequest};
 use wire::delta::{Client, Response};
-use wire::transport::Channel;
+use wire::transport::{Channel, DeltaStream};
 use wire::{Kind, Node};
 
 /// A certificate with its key.
@@ -88,6 +88,15 @@ impl Caller<'_> {
     /// # Errors
     /// How the stream ended.
     pub async fn clusters(&self, to: SocketAddr, node: &str) -> Result<Response, Status> {
+        let mut follower = self.follow(to, node).await?;
+        follower.stream.next().await
+    }
+
+    /// A delta stream that asks for clusters as this node.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub async fn follow(&self, to: SocketAddr, node: &str) -> Result<Follower, Status> {
         let channel = self.connect(to).await.map_err(Status::unavailable)?;
         let mut headers = HeaderMap::new();
         if let Some(token) = self.token {
@@ -100,7 +109,29 @@ impl Caller<'_> {
         client.connected();
         let node = Node::new(node.parse().expect("a node id"));
         stream.flush(&mut client, &node.to_proto());
-        stream.next().await
+        Ok(Follower { stream, client, node })
+    }
+}
+
+/// A stream that is read on.
+pub struct Follower {
+    stream: DeltaStream,
+    client: Client,
+    node: Node,
+}
+
+impl Follower {
+    /// Names of what the next response brings and takes away, which is acknowledged.
+    ///
+    /// # Errors
+    /// How the stream ended.
+    pub async fn next(&mut self) -> Result<(Vec<String>, Vec<String>), Status> {
+        let accepted = self.client.received(self.stream.next().await?);
+        let added = accepted.resources.iter().map(|resource| resource.name.to_string()).collect();
+        let removed = accepted.removed.iter().map(ToString::to_string).collect();
+        self.client.ack(&accepted);
+        self.stream.flush(&mut self.client, &self.node.to_proto());
+        Ok((added, removed))
     }
 }
 

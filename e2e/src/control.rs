@@ -30,6 +30,8 @@ pub struct Control {
     pub roots: String,
     /// The control plane's service account.
     account: String,
+    /// Where replicas reach the API server, if not at its own address.
+    pub through: Option<SocketAddr>,
 }
 
 /// One of its replicas.
@@ -65,8 +67,14 @@ impl Control {
         let objects = folder.path().join("objects.json");
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
         std::fs::write(&objects, list.to_string()).expect("the folder can be written");
-        let control =
-            Control { roots: format!("roots-of-{}", namespace.name()), namespace, folder, objects, account };
+        let control = Control {
+            roots: format!("roots-of-{}", namespace.name()),
+            namespace,
+            folder,
+            objects,
+            account,
+            through: None,
+        };
         expect(kubectl(&["apply", "-f", &control.objects.display().to_string()]));
         control
     }
@@ -126,6 +134,9 @@ impl Control {
         let config = expect(kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]));
         let mut config: Value = serde_json::from_str(&config).expect("kubectl prints JSON");
         let token = self.namespace.run(&["create", "token", &self.account]);
+        if let Some(address) = self.through {
+            config["clusters"][0]["cluster"]["server"] = format!("https://{address}").into();
+        }
         config["users"][0]["user"] = json!({"token": token.trim()});
         let path = self.folder.path().join("kubeconfig");
         std::fs::write(&path, config.to_string()).expect("the folder can be written");

@@ -59,6 +59,21 @@ fn a_root_is_renewed_with_its_key_and_every_replica_takes_it() {
 }
 
 #[test]
+fn a_key_of_our_own_goes_into_cacerts_where_that_is_asked_for() {
+    let control = Control::new(&[]);
+    let on = [("USE_CACERTS_FOR_SELF_SIGNED_CA", "true")];
+    let first = control.ready("first", &on);
+    assert!(control.key("root-cert.pem").is_err(), "there is no istio-ca-secret");
+    let path = "jsonpath={.type} {.data.ca-key\\.pem} {.data.istio-generated}";
+    let made = control.namespace.run(&["get", "secret", "cacerts", "-o", path]);
+    assert!(made.starts_with("istio.io/ca-root ") && made.len() > 100, "{made}");
+    drop(first);
+    let second = control.ready("second", &on);
+    assert!(second.log().contains("certificate authority read"), "{}", second.log());
+    assert_eq!(control.namespace.run(&["get", "secret", "cacerts", "-o", path]), made);
+}
+
+#[test]
 fn an_authority_of_the_users_own_is_taken_and_reloaded() {
     let control = Control::new(&[]);
     let host = format!("istiod.{}.svc", control.namespace.name());
