@@ -327,6 +327,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether its API server can be ended and started while all else goes on.
+    pub(crate) fn restarts_its_api_server(&self) -> bool {
+        self.provider == Provider::Processes
+    }
+
     fn script(&self, name: &str) -> Command {
         let mut script = Command::new(script_path(name));
         script.env("MESH_CLUSTER_NAME", &self.name).env("MESH_CLUSTER_NET", &self.net);

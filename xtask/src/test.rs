@@ -227,6 +227,11 @@ fn on_cluster(extent: Extent) -> Result<Counts> {
     cluster.enter(&mut cargo)?;
     // One mesh for all of them.
     cargo.args(["--", "--test-threads=1"]).env("MESH_BIN_DIR", sh::target_dir().join("debug"));
+    if !cluster.restarts_its_api_server() && extent != Extent::Addons {
+        eprintln!("SKIPPED: kind cannot restart its API server alone");
+        cargo.args(["--skip", "an_api_server_that_restarts"]);
+        skipped.ignored += 1;
+    }
     match extent {
         Extent::Usual => {}
         Extent::All => drop(cargo.args(["--include-ignored", "--skip", "figures"])),
@@ -241,7 +246,14 @@ fn on_cluster(extent: Extent) -> Result<Counts> {
     if !was_up {
         cluster.down(true)?;
     }
-    Ok(outcome?.and(skipped))
+    let mut counts = outcome?.and(skipped);
+    if extent == Extent::All {
+        // Needs no cluster, and as long as some of these.
+        let mut crowd = cargo_test(&["process".to_owned()]);
+        environment(&mut crowd, &sh::target_dir().join("debug"), None);
+        counts = counts.and(counted(crowd.args(["--", "--ignored", "crowd"]))?);
+    }
+    Ok(counts)
 }
 
 /// How many tests there are, without running any.

@@ -108,7 +108,7 @@ async fn a_connection_ends_when_it_has_had_its_time() {
 }
 
 #[test]
-#[ignore = "minutes: cargo test --workspace --test process crowd -- --ignored --nocapture"]
+#[ignore = "minutes: cargo xtask test --cluster=all"]
 fn a_hundred_thousand_pods_fit_into_200_mib() {
     let crowd = Crowd::start(std::env::var("MESH_CROWD").map_or(MANY, |text| text.parse().unwrap()));
     let began = Instant::now();

@@ -33,14 +33,15 @@ pub(crate) fn programs(profile: &str) -> Result<PathBuf> {
     Ok(programs)
 }
 
-/// Links statically and leaves the names of this machine's folders out, so that two clones build the same bytes.
+/// Links statically and leaves the names of this machine's folders out, so that two clones build the same bytes. Of this
+/// repository's own files the compiler is told relative names anyway; a flag with its folder would have every clone build
+/// every library again.
 fn flags() -> Result<String> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|h| format!("{h}/.cargo")));
     let home = home.context("neither CARGO_HOME nor HOME is set")?;
     let flags = [
         "-C".to_owned(),
         "target-feature=+crt-static".to_owned(),
-        format!("--remap-path-prefix={}=/mesh", sh::root().display()),
         format!("--remap-path-prefix={home}=/cargo"),
     ];
     Ok(flags.join("\x1f"))
