@@ -25,7 +25,7 @@ cargo xtask COMMAND
                      default samples/bookinfo; further arguments go to `meshctl up`
   test [STAGE...]    fetch the test equipment, build, run every stage (or the named ones), print what each took
                      stages: lint graph size unit golden charts paper process netns laptop planes user cluster
-                     charts needs a Helm, which is built from its Go module when the stage is named
+                     charts needs a Helm, which is built from its Go module, once
                      cluster (or --cluster): on a real Kubernetes, built once per machine in ten minutes, skipped
                      where there can be none; --cluster=all runs its long tests too
   cluster up|down    a Kubernetes for tests: --provider kind|processes, --tier api|node, --api-port N, --wipe

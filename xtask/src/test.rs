@@ -62,9 +62,8 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         });
     }
     stages.stage("build", || build().map(|()| Counts::default()));
-    let charts_named = args.contains(&"charts");
     if wanted("charts") {
-        stages.stage("charts", || helm::test(charts_named));
+        stages.stage("charts", helm::test);
     }
     for (name, work) in table() {
         if wanted(name) {

@@ -164,6 +164,12 @@ async fn roles(objects: &Objects, writes: &[Write], options: Options, progress: 
         let istiod = of(Role::Istiod).filter(|write| runs(write) || webhook(write)).collect();
         apply(objects, istiod, options.force).await?;
         wait(objects, of(Role::Istiod).collect(), Role::Istiod, options, progress).await?;
+        let mut gateways = of(Role::Egress).chain(of(Role::Ingress));
+        if let Some(gateway) = gateways.find(|write| runs(write) && write.step != Step::Keep)
+            && !options.patience.is_zero()
+        {
+            ready::reached(objects, &gateway.object).await;
+        }
         let gateways = |role: Role| {
             let all: Vec<&Write> = of(role).collect();
             async move {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams, LogParams};
+use kube::api::{Api, ListParams, LogParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::Value;
 
@@ -17,6 +17,10 @@ use super::objects::{Id, Objects};
 
 /// Between two looks at the pods of what is not ready: only for telling why.
 const LOOK: Duration = Duration::from_secs(1);
+/// Longest wait for the way to istiod.
+const REACHED: Duration = Duration::from_secs(15);
+/// Between two tries of it.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Lines of a program that ended.
 const LAST_LINES: i64 = 8;
 
@@ -65,6 +69,28 @@ pub(super) async fn rolled_out(objects: &Objects, id: &Id, told: impl Fn(&str)) 
             }
         }
     }
+}
+
+/// Waits until the API server reaches the webhooks that a Deployment's pods go through, by having such a pod made and not kept. Nodes
+/// learn of istiod's address a moment after it is ready, and a pod that is refused meanwhile is only tried again after a pause that
+/// doubles each time. Ends after [`REACHED`] at the latest: then the Deployment itself will say what is wrong.
+pub(super) async fn reached(objects: &Objects, deployment: &Value) {
+    let metadata = &deployment["spec"]["template"]["metadata"];
+    let pod = serde_json::json!({"metadata": {"generateName": "reached-", "labels": metadata["labels"],
+        "annotations": metadata["annotations"]}, "spec": deployment["spec"]["template"]["spec"]});
+    let Ok(pod) = serde_json::from_value::<Pod>(pod) else { return };
+    let namespace = deployment["metadata"]["namespace"].as_str().unwrap_or("default");
+    let api: Api<Pod> = Api::namespaced(objects.cluster.client().clone(), namespace);
+    let asked = async {
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        while let Err(kube::Error::Api(status)) = api.create(&dry, &pod).await {
+            if !status.message.contains("failed calling webhook") {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::time::timeout(REACHED, asked).await.ok();
 }
 
 /// All replicas of the newest template are available, and no others are left.
