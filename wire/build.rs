@@ -1,8 +1,11 @@
-//! The only code generation: a pool of descriptors of every message that may appear in a configuration, so that
+//! The only code generation: the schema of every message that may appear in a configuration, so that
 //! `reflect` can turn any of them into JSON and back.
 //!
 //! In: the `.proto` files that the crate `envoy-types` ships inside its source, and our own under `proto/`. Out:
-//! `descriptors.bin` in `OUT_DIR`, a serialised `FileDescriptorSet`. No protoc is needed. Takes about a second.
+//! `schema.bin` in `OUT_DIR`, see `build/schema.rs`. No protoc is needed. Takes about a second.
+
+#[path = "build/schema.rs"]
+mod schema;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,6 +17,7 @@ use std::process::Command;
 use protox::Compiler;
 use protox::prost::Message;
 use protox::prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
+use protox::prost_reflect::DescriptorPool;
 use protox::prost_reflect::prost_types::FileDescriptorProto;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -48,6 +52,7 @@ const PATCH: (&str, &str, &str) = (
 
 fn main() -> Outcome<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-env-changed=MESH_BUILD_ID");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
@@ -73,7 +78,8 @@ fn main() -> Outcome<()> {
     collect(&own, &mut files)?;
     files.sort_by_key(|file| (shadows(file), file.clone()));
 
-    fs::write(out.join("descriptors.bin"), compile(&includes, files)?)?;
+    let pool = DescriptorPool::decode(compile(&includes, files)?.as_slice())?;
+    fs::write(out.join("schema.bin"), schema::write(&pool)?)?;
     Ok(())
 }
 

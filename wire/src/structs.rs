@@ -108,7 +108,8 @@ pub fn encode(value: &Struct) -> Vec<u8> {
     out
 }
 
-fn encode_value(value: &Value) -> Vec<u8> {
+/// The same of one value.
+pub(crate) fn encode_value(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     match &value.kind {
         None => {}
@@ -126,13 +127,16 @@ fn encode_value(value: &Value) -> Vec<u8> {
             encode_varint(u64::from(*b), &mut out);
         }
         Some(V::StructValue(inner)) => delimited(5, &encode(inner), &mut out),
-        Some(V::ListValue(list)) => {
-            let mut items = Vec::new();
-            for item in &list.values {
-                delimited(1, &encode_value(item), &mut items);
-            }
-            delimited(6, &items, &mut out);
-        }
+        Some(V::ListValue(list)) => delimited(6, &encode_list(list), &mut out),
+    }
+    out
+}
+
+/// The same of a list.
+pub(crate) fn encode_list(list: &ListValue) -> Vec<u8> {
+    let mut out = Vec::new();
+    for item in &list.values {
+        delimited(1, &encode_value(item), &mut out);
     }
     out
 }

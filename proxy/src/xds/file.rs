@@ -6,9 +6,11 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use prost::{Message, Name};
 use wire::pb::envoy::config::bootstrap::v3 as bootstrap;
 use wire::pb::envoy::config::core::v3 as core;
+use wire::reflect::Failure;
 use wire::{Kind, Resource};
 
 use super::store::Batch;
@@ -44,54 +46,107 @@ pub struct AdsSource {
 #[error("{0}")]
 pub struct BootError(pub String);
 
+/// The bootstrap's fields that mean something here. Resources stay encoded: each is compiled from its own bytes.
+#[derive(Clone, PartialEq, Message)]
+struct File {
+    #[prost(message, optional, tag = "1")]
+    node: Option<core::Node>,
+    #[prost(message, optional, tag = "2")]
+    static_resources: Option<Statics>,
+    #[prost(message, optional, tag = "3")]
+    dynamic_resources: Option<bootstrap::bootstrap::DynamicResources>,
+    #[prost(message, optional, tag = "12")]
+    admin: Option<bootstrap::Admin>,
+}
+
+const HONOURED: [&str; 4] = ["node", "static_resources", "dynamic_resources", "admin"];
+
+#[derive(Clone, PartialEq, Message)]
+struct Statics {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    listeners: Vec<Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    clusters: Vec<Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    secrets: Vec<Bytes>,
+}
+
+/// What listeners, clusters and secrets have in common.
+#[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
 /// Reads a bootstrap and its overlay; either may be empty.
 pub fn boot(text: &str, overlay: &str) -> Result<Boot, BootError> {
     let mut bytes = encode(text)?;
     // Concatenated messages decode as their merge: lists are appended, fields of the later one win.
     bytes.extend(encode(overlay)?);
-    let message =
-        bootstrap::Bootstrap::decode(bytes.as_slice()).map_err(|error| BootError(error.to_string()))?;
-    Boot::of(message)
+    bytes.shrink_to_fit();
+    let bytes = Bytes::from(bytes);
+    let fields = wire::reflect::fields_of(&bootstrap::Bootstrap::full_name(), &bytes);
+    let file = File::decode(bytes).map_err(|error| BootError(error.to_string()))?;
+    let mut boot = Boot::of(file)?;
+    boot.ignored = fields.into_iter().filter(|name| !HONOURED.contains(name)).map(str::to_owned).collect();
+    Ok(boot)
 }
 
 fn encode(text: &str) -> Result<Vec<u8>, BootError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    // JSON is YAML.
-    let json: serde_json::Value =
-        serde_saphyr::from_str(text).map_err(|error| BootError(format!("neither JSON nor YAML: {error}")))?;
-    wire::reflect::from_json(&bootstrap::Bootstrap::full_name(), &json)
-        .map_err(|error| BootError(error.to_string()))
+    let name = bootstrap::Bootstrap::full_name();
+    if text.trim_start().starts_with('{') {
+        let mut json = serde_json::Deserializer::from_str(text);
+        match wire::reflect::read_from(&name, &mut json) {
+            Ok(bytes) if json.end().is_ok() => return Ok(bytes),
+            Err(Failure::Mismatch(mismatch)) => return Err(BootError(mismatch.to_string())),
+            // JSON is YAML, and so is what looks like JSON.
+            Ok(_) | Err(Failure::Syntax(_)) => {}
+        }
+    }
+    let mut mismatch = None;
+    let read =
+        serde_saphyr::with_deserializer_from_str(text, |yaml| match wire::reflect::read_from(&name, yaml) {
+            Ok(bytes) => Ok(bytes),
+            Err(Failure::Syntax(error)) => Err(error),
+            Err(Failure::Mismatch(one)) => {
+                mismatch = Some(BootError(one.to_string()));
+                Ok(Vec::new())
+            }
+        });
+    match (mismatch, read) {
+        (Some(error), _) => Err(error),
+        (None, Ok(bytes)) => Ok(bytes),
+        (None, Err(error)) => Err(BootError(format!("neither JSON nor YAML: {error}"))),
+    }
 }
 
 impl Boot {
-    fn of(mut message: bootstrap::Bootstrap) -> Result<Self, BootError> {
-        let mut boot = Boot { node: message.node.take(), ..Default::default() };
-        if let Some(statics) = message.static_resources.take() {
-            for one in statics.clusters {
-                boot.batch.added.push(resource(Kind::Cluster, &one.name, &one));
-            }
-            for one in statics.secrets {
-                boot.batch.added.push(resource(Kind::Secret, &one.name, &one));
-            }
-            for (index, mut one) in statics.listeners.into_iter().enumerate() {
-                if one.name.is_empty() {
-                    one.name = format!("listener_{index}");
-                }
-                boot.batch.added.push(resource(Kind::Listener, &one.name, &one));
+    fn of(file: File) -> Result<Self, BootError> {
+        let mut boot = Boot { node: file.node, ..Default::default() };
+        let statics = file.static_resources.unwrap_or_default();
+        for (kind, all) in [(Kind::Cluster, statics.clusters), (Kind::Secret, statics.secrets)] {
+            for bytes in all {
+                boot.batch.added.push(resource(kind, &name(&bytes)?, bytes));
             }
         }
-        if let Some(admin) = message.admin.take() {
+        for (index, mut bytes) in statics.listeners.into_iter().enumerate() {
+            let mut name = name(&bytes)?;
+            if name.is_empty() {
+                name = format!("listener_{index}");
+                let named = Named { name: name.clone() }.encode_to_vec();
+                bytes = [&bytes, named.as_slice()].concat().into();
+            }
+            boot.batch.added.push(resource(Kind::Listener, &name, bytes));
+        }
+        if let Some(admin) = file.admin {
             boot.admin = admin.address.map(admin_address).transpose()?;
         }
-        if let Some(dynamic) = message.dynamic_resources.take() {
+        if let Some(dynamic) = file.dynamic_resources {
             boot.dynamic(dynamic)?;
         }
-        let style = wire::reflect::Style { proto_names: true, redact: true };
-        let rest = wire::reflect::message_to_json(&message, style);
-        let keys = rest.as_object().into_iter().flat_map(|map| map.keys());
-        boot.ignored = keys.filter(|key| *key != "@type").cloned().collect();
         Ok(boot)
     }
 
@@ -143,8 +198,12 @@ fn admin_address(address: core::Address) -> Result<SocketAddr, BootError> {
         .ok_or_else(|| BootError(format!("admin.address: {}:{port:?} is no address", socket.address)))
 }
 
-fn resource<M: Message>(kind: Kind, name: &str, message: &M) -> Resource {
-    let bytes = message.encode_to_vec();
+fn name(bytes: &Bytes) -> Result<String, BootError> {
+    let named = Named::decode(bytes.clone()).map_err(|error| BootError(error.to_string()))?;
+    Ok(named.name)
+}
+
+fn resource(kind: Kind, name: &str, bytes: Bytes) -> Resource {
     let hash = wire::resource::hash128(&bytes);
     Resource::encoded(kind, name, bytes, hash)
 }
@@ -186,6 +245,34 @@ layered_runtime: {layers: [{name: x, admin_layer: {}}]}
     #[test]
     fn a_misspelt_field_is_an_error() {
         let error = boot("static_resources: {clusters: [{nam: x}]}", "").unwrap_err();
-        assert!(error.0.contains("static_resources.clusters[0].nam"), "{error}");
+        assert!(error.0.starts_with("static_resources.clusters[0].nam: envoy.config.cluster"), "{error}");
+        let error =
+            boot(r#"{"static_resources": {"clusters": [{"name": "a", "nam": "x"}]}}"#, "").unwrap_err();
+        assert!(error.0.starts_with("static_resources.clusters[0].nam: envoy.config.cluster"), "{error}");
+    }
+
+    #[test]
+    fn a_field_given_twice_is_an_error() {
+        for text in [r#"{"node": {"id": "a", "id": "b"}}"#, r#"{"adminX": 1, "node": {}, "node": {}}"#] {
+            assert!(boot(text, "").is_err(), "{text}");
+        }
+        let error = boot(r#"{"staticResources": {}, "static_resources": {}}"#, "").unwrap_err();
+        assert_eq!(error.0, "static_resources: is given twice");
+    }
+
+    #[test]
+    fn what_is_no_document_is_an_error() {
+        for text in ["{", r#"{"node": {}} {"node": {}}"#, "a: [", "- a", "just text"] {
+            assert!(boot(text, "").is_err(), "{text}");
+        }
+        assert!(boot("{node: {id: a}} # YAML that begins like JSON", "").is_ok());
+    }
+
+    #[test]
+    fn a_listener_without_a_name_gets_one() {
+        let boot = boot("static_resources: {listeners: [{}, {name: b}]}", "").expect("valid");
+        let names: Vec<_> = boot.batch.added.iter().map(|one| &*one.name).collect();
+        assert_eq!(names, ["listener_0", "b"]);
+        assert_eq!(name(&boot.batch.added[0].bytes).expect("valid"), "listener_0");
     }
 }

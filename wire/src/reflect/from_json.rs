@@ -1,231 +1,342 @@
 //! JSON to message.
 //!
-//! In: JSON as a human wrote it (camelCase or snake_case, numbers as text or not) and the type it should have. Out:
-//! encoded bytes, or a [`Mismatch`] that names the field by its path. Unknown fields and unknown types are errors:
-//! this reads Envoy bootstrap files, where a misspelt field must not vanish.
+//! In: JSON or YAML as a human wrote it (camelCase or snake_case, numbers as text or not), from any serde deserializer,
+//! and the type it should have. Out: encoded bytes, or a [`Mismatch`] that names the field by its path. Unknown
+//! fields, unknown types and fields given twice are errors: this reads Envoy bootstrap files, where a misspelt field
+//! must not vanish. Fields are written as they come, so no tree of the document is made.
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use prost::Message;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
-use serde_json::{Map, Value as Json};
+use std::cell::RefCell;
+use std::fmt;
 
-use super::pool::find;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
 
-/// What does not fit, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{reason}", if path.is_empty() { String::new() } else { format!("{path}: ") })]
-pub struct Mismatch {
-    /// Path of the field, `static_resources.clusters[0].name`.
-    pub path: String,
-    /// What is wrong and what is expected.
-    pub reason: String,
-}
+use super::any::any;
+use super::place::{Mismatch, Place, Step};
+use super::scalar::{self, Defaults, expected};
+use super::schema::{Field, Kind, Message, find};
+use super::tree::Tree;
+use super::well_known::{self, has_own_form};
 
-impl Mismatch {
-    fn new(path: &str, reason: impl Into<String>) -> Self {
-        Mismatch { path: path.trim_start_matches('.').to_owned(), reason: reason.into() }
-    }
+/// Why a document cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure<E> {
+    /// It is no document.
+    Syntax(E),
+    /// It is one of something else.
+    Mismatch(Mismatch),
 }
 
 /// Encodes `json` as a message of type `type_name` (a type URL will do).
 pub fn from_json(type_name: &str, json: &Json) -> Result<Vec<u8>, Mismatch> {
-    let desc =
-        find(type_name).ok_or_else(|| Mismatch::new("", format!("unknown message type {type_name}")))?;
-    Ok(message(&desc, json, "")?.encode_to_vec())
+    read_from(type_name, json).map_err(|failure| match failure {
+        Failure::Mismatch(mismatch) => mismatch,
+        Failure::Syntax(error) => Mismatch { path: String::new(), reason: error.to_string() },
+    })
 }
 
 /// As [`from_json`], decoded into the typed message.
-pub fn read<M: Message + prost::Name + Default>(json: &Json) -> Result<M, Mismatch> {
+pub fn read<M: prost::Message + prost::Name + Default>(json: &Json) -> Result<M, Mismatch> {
     let bytes = from_json(&M::full_name(), json)?;
-    M::decode(bytes.as_slice()).map_err(|e| Mismatch::new("", e.to_string()))
+    M::decode(bytes.as_slice()).map_err(|e| Mismatch { path: String::new(), reason: e.to_string() })
 }
 
-fn message(desc: &MessageDescriptor, json: &Json, path: &str) -> Result<DynamicMessage, Mismatch> {
-    match desc.full_name() {
-        "google.protobuf.Any" => return any(desc, json, path),
-        "google.protobuf.Empty" => {}
-        name if name.starts_with("google.protobuf.") && !name.ends_with("DescriptorProto") => {
-            return DynamicMessage::deserialize(desc.clone(), json)
-                .map_err(|e| Mismatch::new(path, format!("{e} (expected {})", desc.name())));
-        }
-        _ => {}
-    }
-    match json {
-        Json::Object(map) => fields(desc, map, path),
-        other => Err(expected(path, &format!("an object ({})", desc.full_name()), other)),
+/// As [`from_json`], from a document that is read only once and never held.
+pub fn read_from<'de, D: Deserializer<'de>>(type_name: &str, from: D) -> Result<Vec<u8>, Failure<D::Error>> {
+    let fault = RefCell::new(None);
+    let Some(message) = find(type_name) else {
+        let reason = format!("unknown message type {type_name}");
+        return Err(Failure::Mismatch(Mismatch { path: String::new(), reason }));
+    };
+    let mut out = Vec::new();
+    let place = Place::root(&fault);
+    let read = Slot { what: What::Message(message), place: &place, out: &mut out }.deserialize(from);
+    match (fault.into_inner(), read) {
+        (Some(mismatch), _) => Err(Failure::Mismatch(mismatch)),
+        (None, Err(error)) => Err(Failure::Syntax(error)),
+        (None, Ok(_)) => Ok(out),
     }
 }
 
-fn fields(desc: &MessageDescriptor, map: &Map<String, Json>, path: &str) -> Result<DynamicMessage, Mismatch> {
-    let mut out = DynamicMessage::new(desc.clone());
-    for (key, json) in map {
-        let found = desc.get_field_by_name(key).or_else(|| desc.get_field_by_json_name(key));
-        let here = format!("{path}.{key}");
-        let Some(field) = found else {
-            return Err(Mismatch::new(&here, format!("{} has no such field", desc.full_name())));
+/// What is expected next.
+#[derive(Clone, Copy)]
+enum What {
+    /// A field of a message, with its key: all of a list or map.
+    Field(Field),
+    /// One value with its key: an element, or half of a map's entry.
+    One { kind: Kind, tag: u32 },
+    /// A message without a key or length.
+    Message(Message),
+}
+
+/// Reads one value and writes it to `out`. Its result: whether there was one, rather than null.
+struct Slot<'a> {
+    what: What,
+    place: &'a Place<'a>,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for Slot<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl Slot<'_> {
+    /// A value that is known as a whole.
+    fn leaf<E: Error>(self, json: &Json) -> Result<bool, E> {
+        let (kind, tag, defaults) = match self.what {
+            What::Field(field) => {
+                let is_value = matches!(field.kind(), Kind::Message(of) if of.well_known() == Some("Value"));
+                if json.is_null() && !is_value {
+                    return Ok(false);
+                }
+                if field.map().is_some() {
+                    return self.place.fail(expected("an object", json));
+                }
+                if field.is_repeated() {
+                    return self.place.fail(expected("a list", json));
+                }
+                let defaults = if field.has_presence() { Defaults::Written } else { Defaults::LeftOut };
+                (field.kind(), field.number(), defaults)
+            }
+            What::One { kind, tag } => (kind, tag, Defaults::Written),
+            What::Message(of) => {
+                let reason = expected(&format!("an object ({})", of.full_name()), json);
+                return self.place.fail(reason);
+            }
         };
-        let is_null_value =
-            matches!(field.kind(), Kind::Message(m) if m.full_name() == "google.protobuf.Value");
-        if json.is_null() && !is_null_value {
+        let written = match kind {
+            Kind::Message(of) if of.well_known() == Some("Any") => {
+                Err(expected("an object with @type", json))
+            }
+            Kind::Message(of) if has_own_form(of) => well_known::from_json(of, json).map(|bytes| {
+                encode_key(tag, WireType::LengthDelimited, self.out);
+                encode_varint(bytes.len() as u64, self.out);
+                self.out.extend_from_slice(&bytes);
+            }),
+            kind => scalar::put(kind, tag, json, defaults, self.out),
+        };
+        written.map(|()| true).or_else(|reason| self.place.fail(reason))
+    }
+}
+
+impl<'de> Visitor<'de> for Slot<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        self.leaf(&Json::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<bool, E> {
+        self.leaf(&Json::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        self.deserialize(from)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+        self.leaf(&value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<bool, E> {
+        self.leaf(&value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<bool, E> {
+        self.leaf(&value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<bool, E> {
+        self.leaf(&value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<bool, E> {
+        self.leaf(&value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<bool, E> {
+        self.leaf(&value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        let field = match self.what {
+            What::Field(field) if field.is_repeated() && field.map().is_none() => field,
+            _ => return self.leaf(&Tree.visit_seq(items)?),
+        };
+        let what = What::One { kind: field.kind(), tag: field.number() };
+        for index in 0.. {
+            let place = self.place.at(Step::Index(index));
+            if items.next_element_seed(Slot { what, place: &place, out: &mut *self.out })?.is_none() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<bool, A::Error> {
+        let (kind, tag) = match self.what {
+            What::Field(field) => match field.map() {
+                Some(entry) => return map(field.number(), entry, self.place, self.out, entries),
+                None if field.is_repeated() => return self.leaf(&Tree.visit_map(entries)?),
+                None => (field.kind(), Some(field.number())),
+            },
+            What::One { kind, tag } => (kind, Some(tag)),
+            What::Message(of) => (Kind::Message(of), None),
+        };
+        let Kind::Message(of) = kind else { return self.leaf(&Tree.visit_map(entries)?) };
+        let is_any = of.well_known() == Some("Any");
+        if has_own_form(of) && !is_any {
+            return self.leaf(&Tree.visit_map(entries)?);
+        }
+        let place = self.place;
+        let body = |out: &mut Vec<u8>| match is_any {
+            true => any(place, out, entries),
+            false => fields(of, place, out, entries),
+        };
+        match tag {
+            Some(tag) => nested(tag, self.out, body)?,
+            None => body(self.out)?,
+        }
+        Ok(true)
+    }
+}
+
+/// Writes what `body` writes behind its key and length.
+pub(super) fn nested<E>(
+    tag: u32,
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    encode_key(tag, WireType::LengthDelimited, out);
+    let start = out.len();
+    body(out)?;
+    let end = out.len();
+    // The length goes behind what it counts, and both change places.
+    encode_varint((end - start) as u64, out);
+    let length = out.len() - end;
+    out[start..].rotate_right(length);
+    Ok(())
+}
+
+/// A key that is looked up where it stands.
+struct FieldKey(Message);
+
+enum Named {
+    Field(Field, &'static str),
+    Unknown(String),
+}
+
+impl<'de> DeserializeSeed<'de> for FieldKey {
+    type Value = Named;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Named, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FieldKey {
+    type Value = Named;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Named, E> {
+        Ok(match self.0.field_named(name) {
+            Some(field) if field.name() == name => Named::Field(field, field.name()),
+            Some(field) => Named::Field(field, field.json_name()),
+            None => Named::Unknown(name.to_owned()),
+        })
+    }
+}
+
+pub(super) fn fields<'de, A: MapAccess<'de>>(
+    of: Message,
+    place: &Place,
+    out: &mut Vec<u8>,
+    mut entries: A,
+) -> Result<(), A::Error> {
+    let mut seen = 0;
+    let start = out.len();
+    let mut ends: Vec<(Field, usize)> = Vec::new();
+    while let Some(named) = entries.next_key_seed(FieldKey(of))? {
+        let (field, key) = match named {
+            Named::Field(field, key) => (field, key),
+            Named::Unknown(key) => {
+                let reason = format!("{} has no such field", of.full_name());
+                return place.at(Step::Field(&key)).fail(reason);
+            }
+        };
+        let place = place.at(Step::Field(key));
+        if seen & field.bit(of) != 0 {
+            return place.fail("is given twice");
+        }
+        if !entries.next_value_seed(Slot { what: What::Field(field), place: &place, out: &mut *out })? {
             continue;
         }
-        if let Some(oneof) = field.containing_oneof()
-            && let Some(other) = oneof.fields().find(|other| *other != field && out.has_field(other))
-        {
-            return Err(Mismatch::new(&here, format!("excludes {}", other.name())));
+        if let Some(oneof) = field.oneof() {
+            let other = of.fields().find(|one| one.oneof() == Some(oneof) && seen & one.bit(of) != 0);
+            if let Some(other) = other {
+                return place.fail(format!("excludes {}", other.name()));
+            }
         }
-        let value = field_value(&field, json, &here)?;
-        out.set_field(&field, value);
+        seen |= field.bit(of);
+        ends.push((field, out.len()));
     }
-    Ok(out)
+    sort(start, &ends, out);
+    Ok(())
 }
 
-fn field_value(field: &FieldDescriptor, json: &Json, path: &str) -> Result<Value, Mismatch> {
-    if field.is_map() {
-        let Json::Object(map) = json else { return Err(expected(path, "an object", json)) };
-        let Kind::Message(entry) = field.kind() else { return Err(expected(path, "a map", json)) };
-        let (key_kind, kind) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
-        let mut out = std::collections::HashMap::new();
-        for (key, json) in map {
-            let here = format!("{path}[{key:?}]");
-            out.insert(map_key(&key_kind, key, &here)?, value(&kind, json, &here)?);
-        }
-        return Ok(Value::Map(out));
+/// Equal messages have equal bytes, whatever the order in which their fields were written: that of their numbers.
+fn sort(mut start: usize, ends: &[(Field, usize)], out: &mut Vec<u8>) {
+    if ends.is_sorted_by_key(|(field, _)| field.number()) {
+        return;
     }
-    if field.is_list() {
-        let Json::Array(items) = json else { return Err(expected(path, "a list", json)) };
-        let items = items.iter().enumerate();
-        let values = items.map(|(at, json)| value(&field.kind(), json, &format!("{path}[{at}]")));
-        return values.collect::<Result<Vec<_>, _>>().map(Value::List);
-    }
-    value(&field.kind(), json, path)
+    let first = start;
+    let mut parts: Vec<_> = ends
+        .iter()
+        .map(|(field, end)| {
+            let part = start..*end;
+            start = *end;
+            (field.number(), part)
+        })
+        .collect();
+    parts.sort_by_key(|(number, _)| *number);
+    let sorted: Vec<u8> = parts.into_iter().map(|(_, part)| &out[part]).collect::<Vec<_>>().concat();
+    out[first..].copy_from_slice(&sorted);
 }
 
-fn map_key(kind: &Kind, key: &str, path: &str) -> Result<MapKey, Mismatch> {
-    Ok(match value(kind, &Json::String(key.to_owned()), path)? {
-        Value::String(text) => MapKey::String(text),
-        Value::I32(n) => MapKey::I32(n),
-        Value::I64(n) => MapKey::I64(n),
-        Value::U32(n) => MapKey::U32(n),
-        Value::U64(n) => MapKey::U64(n),
-        Value::Bool(b) => MapKey::Bool(b),
-        _ => return Err(Mismatch::new(path, "this type cannot be a key")),
-    })
-}
-
-fn value(kind: &Kind, json: &Json, path: &str) -> Result<Value, Mismatch> {
-    let integer = |what| number(json).ok_or_else(|| expected(path, what, json));
-    let range = |what| Mismatch::new(path, format!("{json} is out of range for {what}"));
-    Ok(match kind {
-        Kind::Message(desc) => Value::Message(message(desc, json, path)?),
-        Kind::String => match json {
-            Json::String(text) => Value::String(text.clone()),
-            other => return Err(expected(path, "text", other)),
-        },
-        Kind::Bool => match json {
-            Json::Bool(b) => Value::Bool(*b),
-            Json::String(text) if text == "true" => Value::Bool(true),
-            Json::String(text) if text == "false" => Value::Bool(false),
-            other => return Err(expected(path, "true or false", other)),
-        },
-        Kind::Bytes => match json.as_str().and_then(base64_any) {
-            Some(bytes) => Value::Bytes(bytes.into()),
-            None => return Err(expected(path, "base64", json)),
-        },
-        Kind::Enum(desc) => match json {
-            Json::String(name) => match desc.get_value_by_name(name) {
-                Some(value) => Value::EnumNumber(value.number()),
-                None => {
-                    let known: Vec<String> = desc.values().map(|v| v.name().to_owned()).collect();
-                    let reason = format!("{name:?} is none of {}", known.join(", "));
-                    return Err(Mismatch::new(path, reason));
-                }
-            },
-            _ => Value::EnumNumber(i32::try_from(integer("a name")?).map_err(|_| range("an enum"))?),
-        },
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
-            Value::I32(i32::try_from(integer("a number")?).map_err(|_| range("int32"))?)
-        }
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            Value::I64(i64::try_from(integer("a number")?).map_err(|_| range("int64"))?)
-        }
-        Kind::Uint32 | Kind::Fixed32 => {
-            Value::U32(u32::try_from(integer("a number")?).map_err(|_| range("uint32"))?)
-        }
-        Kind::Uint64 | Kind::Fixed64 => {
-            Value::U64(u64::try_from(integer("a number")?).map_err(|_| range("uint64"))?)
-        }
-        #[allow(clippy::cast_possible_truncation)] // a float field holds what a float can hold
-        Kind::Float => Value::F32(float(json).ok_or_else(|| expected(path, "a number", json))? as f32),
-        Kind::Double => Value::F64(float(json).ok_or_else(|| expected(path, "a number", json))?),
-    })
-}
-
-/// A whole number, also as text or as a float without a fraction.
-fn number(json: &Json) -> Option<i128> {
-    match json {
-        Json::Number(n) => {
-            let whole = n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
-            #[allow(clippy::cast_possible_truncation)] // guarded by fract
-            whole.or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 1e18).map(|f| f as i128))
-        }
-        Json::String(text) => text.parse().ok(),
-        _ => None,
-    }
-}
-
-fn float(json: &Json) -> Option<f64> {
-    match json {
-        Json::Number(n) => n.as_f64(),
-        Json::String(text) => match text.as_str() {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            text => text.parse().ok(),
-        },
-        _ => None,
-    }
-}
-
-fn base64_any(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=');
-    STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()
-}
-
-fn any(desc: &MessageDescriptor, json: &Json, path: &str) -> Result<DynamicMessage, Mismatch> {
-    let Json::Object(map) = json else { return Err(expected(path, "an object with @type", json)) };
-    let Some(Json::String(type_url)) = map.get("@type") else {
-        return Err(Mismatch::new(path, "needs an @type"));
+fn map<'de, A: MapAccess<'de>>(
+    tag: u32,
+    entry: Message,
+    place: &Place,
+    out: &mut Vec<u8>,
+    mut entries: A,
+) -> Result<bool, A::Error> {
+    let (Some(key_type), Some(value_type)) = (entry.field(1), entry.field(2)) else {
+        return place.fail("the schema is wrong");
     };
-    let bytes = match find(type_url) {
-        Some(inner) if has_own_form(&inner) => {
-            let null = Json::Null;
-            message(&inner, map.get("value").unwrap_or(&null), path)?.encode_to_vec()
+    let mut seen = std::collections::HashSet::new();
+    while let Some(key) = entries.next_key::<String>()? {
+        let place = place.at(Step::Key(&key));
+        if !seen.insert(key.clone()) {
+            return place.fail("is given twice");
         }
-        Some(inner) => {
-            let mut rest = map.clone();
-            rest.shift_remove("@type");
-            message(&inner, &Json::Object(rest), path)?.encode_to_vec()
-        }
-        // The form in which `to_json` shows types that it does not know.
-        None => match map.get("value").and_then(Json::as_str).and_then(base64_any) {
-            Some(bytes) if map.len() == 2 => bytes,
-            _ => return Err(Mismatch::new(path, format!("unknown type {type_url}"))),
-        },
-    };
-    let mut out = DynamicMessage::new(desc.clone());
-    out.set_field_by_name("type_url", Value::String(type_url.clone()));
-    out.set_field_by_name("value", Value::Bytes(bytes.into()));
-    Ok(out)
-}
-
-fn has_own_form(desc: &MessageDescriptor) -> bool {
-    desc.package_name() == "google.protobuf" && desc.name() != "Empty"
-}
-
-fn expected(path: &str, what: &str, found: &Json) -> Mismatch {
-    let text = found.to_string();
-    let short: String = text.chars().take(60).collect();
-    Mismatch::new(path, format!("expected {what}, found {short}"))
+        nested(tag, out, |out| {
+            scalar::put(key_type.kind(), 1, &Json::String(key.clone()), Defaults::Written, out)
+                .or_else(|reason| place.fail(reason))?;
+            let what = What::One { kind: value_type.kind(), tag: 2 };
+            entries.next_value_seed(Slot { what, place: &place, out }).map(drop)
+        })?;
+    }
+    Ok(true)
 }

@@ -128,3 +128,100 @@ fn well_known_types() {
         "connect_timeout"
     );
 }
+
+#[test]
+fn forms_of_google_s_own_types() {
+    assert!(
+        !knows("google.protobuf.FieldMask"),
+        "it has a form of its own that nothing here reads or writes"
+    );
+    let any = |type_name: &str, value: serde_json::Value| json!({"@type": format!("type.googleapis.com/google.protobuf.{type_name}"), "value": value});
+    let same = [
+        any("Duration", json!("-1.000000001s")),
+        any("Timestamp", json!("2024-02-29T23:59:59.500Z")),
+        any("StringValue", json!("x")),
+        any("Int64Value", json!("-7")),
+        any("BytesValue", json!("AQI=")),
+        any("ListValue", json!([1, null, "x", {"a": []}])),
+        any("Value", json!(null)),
+        any("Struct", json!({"a": 1.5})),
+        any("Any", any("BoolValue", json!(true))),
+        json!({"@type": "type.googleapis.com/google.protobuf.Empty"}),
+    ];
+    for json in same {
+        let bytes = from_json("google.protobuf.Any", &json).unwrap();
+        assert_eq!(to_json("google.protobuf.Any", &bytes, true), json);
+    }
+    for (type_name, value) in [
+        ("Duration", json!("1.5")),
+        ("Duration", json!("315576000001s")),
+        ("Duration", json!({"seconds": 1})),
+        ("Timestamp", json!("2024-02-30T00:00:00Z")),
+        ("Timestamp", json!("2024-02-03")),
+        ("UInt32Value", json!(-1)),
+        ("Struct", json!([])),
+        ("Int64Value", json!({})),
+    ] {
+        let json = any(type_name, value);
+        let error = from_json("google.protobuf.Any", &json).unwrap_err();
+        assert!(error.reason.contains(type_name), "{json}: {error}");
+    }
+}
+
+#[test]
+fn what_a_field_may_not_be() {
+    let all = [
+        (json!({"name": 1}), "name", "expected text, found 1"),
+        (json!({"filter_chains": {}}), "filter_chains", "expected a list, found {}"),
+        (json!({"address": []}), "address", "expected an object"),
+        (json!({"metadata": {"filter_metadata": []}}), "metadata.filter_metadata", "expected an object"),
+        (json!({"metadata": {"filter_metadata": {"a": 1}}}), "metadata.filter_metadata[\"a\"]", "expected"),
+        (json!({"filter_chains": [null]}), "filter_chains[0]", "expected an object"),
+        (json!({"address": {"pipe": {}, "socket_address": {}}}), "address.socket_address", "excludes pipe"),
+        (json!({"stat_prefix": "a", "statPrefix": "a"}), "statPrefix", "is given twice"),
+        (
+            json!({"filter_chains": [{"filters": [{"typed_config": {}}]}]}),
+            "filter_chains[0].filters[0].typed_config",
+            "needs an @type",
+        ),
+        (json!([]), "", "expected an object (envoy.config.listener.v3.Listener), found []"),
+    ];
+    for (json, path, reason) in all {
+        let error = from_json(Kind::Listener.type_url(), &json).unwrap_err();
+        assert!(error.path == path && error.reason.starts_with(reason), "{json}: {error:?}");
+    }
+    assert_eq!(from_json("x.Y", &json!({})).unwrap_err().reason, "unknown message type x.Y");
+    // Null is no value at all.
+    assert_eq!(from_json(Kind::Listener.type_url(), &json!({"name": null, "address": null})), Ok(vec![]));
+}
+
+#[test]
+fn a_type_may_come_last() {
+    let text = r#"{"filters": [{"typed_config": {"cluster": "c", "stat_prefix": "s", "@type":
+        "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"}}]}"#;
+    let type_name = "envoy.config.listener.v3.FilterChain";
+    let read = |text: &str| read_from(type_name, &mut serde_json::Deserializer::from_str(text));
+    let json = to_json(type_name, &read(text).unwrap(), true);
+    assert_eq!(json["filters"][0]["typed_config"]["cluster"], "c");
+    let Err(Failure::Mismatch(error)) = read(&text.replace("stat_prefix", "stat")) else {
+        panic!("misspelt")
+    };
+    assert_eq!(error.path, "filters[0].typed_config.stat");
+    assert!(matches!(read(&text.replace("stat_prefix", "cluster")), Err(Failure::Syntax(_))), "given twice");
+    assert!(matches!(read("{"), Err(Failure::Syntax(_))));
+}
+
+#[test]
+fn bytes_of_several_senders_are_merged() {
+    use prost::Message as _;
+    let part = |json| from_json(Kind::Cluster.type_url(), &json).unwrap();
+    let bytes = [
+        part(json!({"name": "a", "eds_cluster_config": {"service_name": "s"}, "connect_timeout": "1s"})),
+        part(json!({"name": "b", "eds_cluster_config": {"eds_config": {"ads": {}}}, "type": "EDS"})),
+    ]
+    .concat();
+    let message = crate::pb::envoy::config::cluster::v3::Cluster::decode(bytes.as_slice()).unwrap();
+    let json = to_json(Kind::Cluster.type_url(), &bytes, true);
+    assert_eq!(json, message_to_json(&message, Style { proto_names: true, redact: false }));
+    assert_eq!(json["eds_cluster_config"], json!({"service_name": "s", "eds_config": {"ads": {}}}));
+}

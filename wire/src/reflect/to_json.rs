@@ -4,20 +4,23 @@
 //! durations as `1.5s`, fields at their default left out, every `Any` expanded beside its `@type`. Bytes of an
 //! unknown type, or bytes that do not decode, become `{"@type", "value": base64}`: a dump never fails.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use prost::Message;
-use prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value,
-};
+use prost::Message as _;
 use serde_json::{Map, Value as Json};
 
-use super::pool::{find, is_sensitive};
+use super::parse::{Broken, Raw, parse};
+use super::schema::{Field, Kind, Message, find};
+use super::well_known::{self, has_own_form};
 use crate::pb::google::protobuf as wkt;
 use crate::structs;
 
 /// What Envoy prints instead of a secret.
 const REDACTED: &str = "[redacted]";
+/// Messages within messages; what goes deeper is shown as bytes.
+const DEEPEST: u32 = 100;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +31,15 @@ pub struct Style {
     pub redact: bool,
 }
 
+/// How to print from here on.
+#[derive(Clone, Copy)]
+struct Print {
+    style: Style,
+    /// What is below here is secret.
+    hide: bool,
+    depth: u32,
+}
+
 /// JSON of an encoded message. `type_url` may be a plain message name.
 pub fn to_json(type_url: &str, bytes: &[u8], proto_names: bool) -> Json {
     render(type_url, bytes, Style { proto_names, redact: false })
@@ -35,15 +47,22 @@ pub fn to_json(type_url: &str, bytes: &[u8], proto_names: bool) -> Json {
 
 /// JSON of an encoded message in any style; with an `@type` only if the type is unknown.
 pub fn render(type_url: &str, bytes: &[u8], style: Style) -> Json {
-    match find(type_url).map(|desc| DynamicMessage::decode(desc, bytes)) {
-        Some(Ok(message)) => message_json(&message, style, false),
+    let print = Print { style, hide: false, depth: 0 };
+    match find(type_url).map(|of| message(of, bytes, print)) {
+        Some(Ok(json)) => json,
         _ => opaque(type_url, bytes),
     }
 }
 
 /// JSON of a typed message.
-pub fn message_to_json<M: Message + prost::Name>(message: &M, style: Style) -> Json {
+pub fn message_to_json<M: prost::Message + prost::Name>(message: &M, style: Style) -> Json {
     render(&M::full_name(), &message.encode_to_vec(), style)
+}
+
+/// Names of the fields that an encoded message has at its top; none if it is no such message.
+pub fn fields_of(type_name: &str, bytes: &[u8]) -> Vec<&'static str> {
+    let fields = find(type_name).and_then(|of| parse(of, bytes).ok());
+    fields.into_iter().flatten().map(|(field, _)| field.name()).collect()
 }
 
 fn opaque(type_url: &str, bytes: &[u8]) -> Json {
@@ -53,64 +72,162 @@ fn opaque(type_url: &str, bytes: &[u8]) -> Json {
     Json::Object(map)
 }
 
-fn message_json(message: &DynamicMessage, style: Style, hide: bool) -> Json {
-    let desc = message.descriptor();
-    if desc.package_name() == "google.protobuf"
-        && let Some(json) = well_known(message, &desc, style, hide)
+fn message(of: Message, bytes: &[u8], mut print: Print) -> Result<Json, Broken> {
+    print.depth += 1;
+    if print.depth > DEEPEST {
+        return Err(Broken);
+    }
+    if let Some(name) = of.well_known()
+        && has_own_form(of)
+        && let Some(json) = own_form(name, of, bytes, print)?
     {
-        return json;
+        return Ok(json);
     }
     let mut map = Map::new();
-    for (field, value) in message.fields() {
-        let name = if style.proto_names { field.name() } else { field.json_name() };
-        let hide = hide || (style.redact && is_sensitive(&field));
-        map.insert(name.to_owned(), field_json(&field, value, style, hide));
+    for (field, raw) in parse(of, bytes)? {
+        let name = if print.style.proto_names { field.name() } else { field.json_name() };
+        let hide = print.hide || (print.style.redact && field.is_sensitive());
+        if let Some(json) = field_json(field, &raw, Print { hide, ..print })? {
+            map.insert(name.to_owned(), json);
+        }
     }
-    Json::Object(map)
+    Ok(Json::Object(map))
 }
 
-fn field_json(field: &FieldDescriptor, value: &Value, style: Style, hide: bool) -> Json {
-    match value {
-        Value::List(items) => {
-            Json::Array(items.iter().map(|item| value_json(&field.kind(), item, style, hide)).collect())
-        }
-        Value::Map(entries) => {
-            let Kind::Message(entry) = field.kind() else { return Json::Null };
-            let kind = entry.map_entry_value_field().kind();
-            let mut sorted: Vec<(String, &Value)> =
-                entries.iter().map(|(key, value)| (key_text(key), value)).collect();
-            sorted.sort_by(|a, b| a.0.cmp(&b.0));
-            let pairs = sorted.into_iter().map(|(key, value)| (key, value_json(&kind, value, style, hide)));
-            Json::Object(pairs.collect())
-        }
-        value => value_json(&field.kind(), value, style, hide),
+/// `None` where the field has the value that it has anyhow.
+fn field_json(field: Field, raw: &[Raw], print: Print) -> Result<Option<Json>, Broken> {
+    if let Some(entry) = field.map() {
+        return map_json(entry, raw, print).map(|map| Some(Json::Object(map)).filter(|_| !raw.is_empty()));
+    }
+    if field.is_repeated() {
+        let items = raw.iter().map(|one| value_json(field.kind(), std::slice::from_ref(one), print));
+        let items = items.collect::<Result<Vec<_>, _>>()?;
+        return Ok(Some(items).filter(|items| !items.is_empty()).map(Json::Array));
+    }
+    if !field.has_presence() && raw.last().is_none_or(|raw| is_default(*raw)) {
+        return Ok(None);
+    }
+    value_json(field.kind(), raw, print).map(Some)
+}
+
+fn is_default(raw: Raw) -> bool {
+    match raw {
+        Raw::Varint(n) => n == 0,
+        Raw::Eight(bytes) => bytes == [0; 8],
+        Raw::Four(bytes) => bytes == [0; 4],
+        Raw::Bytes(bytes) => bytes.is_empty(),
     }
 }
 
-fn value_json(kind: &Kind, value: &Value, style: Style, hide: bool) -> Json {
-    match value {
-        Value::Bool(b) => Json::Bool(*b),
-        Value::I32(n) => Json::from(*n),
-        Value::U32(n) => Json::from(*n),
-        Value::I64(n) => Json::String(n.to_string()),
-        Value::U64(n) => Json::String(n.to_string()),
-        Value::F32(n) => float(f64::from(*n), Json::from(*n)),
-        Value::F64(n) => float(*n, Json::from(*n)),
-        Value::String(_) if hide => Json::String(REDACTED.into()),
-        Value::Bytes(_) if hide => Json::String(STANDARD.encode(REDACTED)),
-        Value::String(text) => Json::String(text.clone()),
-        Value::Bytes(bytes) => Json::String(STANDARD.encode(bytes)),
-        Value::EnumNumber(number) => match kind {
-            Kind::Enum(desc) if desc.full_name() == "google.protobuf.NullValue" => Json::Null,
-            Kind::Enum(desc) => match desc.get_value(*number) {
-                Some(value) => Json::String(value.name().to_owned()),
-                None => Json::from(*number),
-            },
-            _ => Json::from(*number),
+fn map_json(entry_type: Message, raw: &[Raw], print: Print) -> Result<Map<String, Json>, Broken> {
+    let (Some(key_type), Some(value_type)) = (entry_type.field(1), entry_type.field(2)) else {
+        return Err(Broken);
+    };
+    let mut sorted = BTreeMap::new();
+    for entry in raw {
+        let Raw::Bytes(bytes) = entry else { return Err(Broken) };
+        let halves = parse(entry_type, bytes)?;
+        let half = |number| halves.iter().find(|(field, _)| field.number() == number);
+        let half = |number| half(number).map_or(&[][..], |(_, raw)| raw);
+        let key = match value_json(key_type.kind(), half(1), Print { hide: false, ..print })? {
+            Json::String(text) => text,
+            other => other.to_string(),
+        };
+        sorted.insert(key, value_json(value_type.kind(), half(2), print)?);
+    }
+    Ok(sorted.into_iter().collect())
+}
+
+/// One value, of which several parts may have come: messages are merged, of others the last counts, and none is the
+/// default.
+fn value_json(kind: Kind, raw: &[Raw], print: Print) -> Result<Json, Broken> {
+    if let Kind::Message(of) = kind {
+        return match raw {
+            [] => message(of, &[], print),
+            [Raw::Bytes(bytes)] => message(of, bytes, print),
+            several => {
+                let parts = several.iter().map(|part| match part {
+                    Raw::Bytes(bytes) => Ok(*bytes),
+                    _ => Err(Broken),
+                });
+                message(of, &parts.collect::<Result<Vec<_>, _>>()?.concat(), print)
+            }
+        };
+    }
+    Ok(match kind {
+        Kind::String => match std::str::from_utf8(bytes_of(raw)?).map_err(|_| Broken)? {
+            _ if print.hide => Json::String(REDACTED.into()),
+            text => Json::String(text.into()),
         },
-        Value::Message(message) => message_json(message, style, hide),
-        // Handled by `field_json`; lists and maps do not nest.
-        Value::List(_) | Value::Map(_) => Json::Null,
+        Kind::Bytes => {
+            let bytes = bytes_of(raw)?;
+            Json::String(STANDARD.encode(if print.hide { REDACTED.as_bytes() } else { bytes }))
+        }
+        Kind::Double => {
+            let n = f64::from_le_bytes(eight(raw)?);
+            float(n, Json::from(n))
+        }
+        Kind::Float => {
+            let n = f32::from_le_bytes(four(raw)?);
+            float(f64::from(n), Json::from(n))
+        }
+        Kind::Fixed64 => Json::String(u64::from_le_bytes(eight(raw)?).to_string()),
+        Kind::Sfixed64 => Json::String(i64::from_le_bytes(eight(raw)?).to_string()),
+        Kind::Fixed32 => Json::from(u32::from_le_bytes(four(raw)?)),
+        Kind::Sfixed32 => Json::from(i32::from_le_bytes(four(raw)?)),
+        other => varint_json(other, varint(raw)?),
+    })
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // as protobuf does with a longer number
+fn varint_json(kind: Kind, n: u64) -> Json {
+    // Small magnitudes of either sign alternate.
+    let zigzag = (n >> 1) as i64 ^ -((n & 1) as i64);
+    match kind {
+        Kind::Bool => Json::Bool(n != 0),
+        Kind::Int32 => Json::from(n as i32),
+        Kind::Uint32 => Json::from(n as u32),
+        Kind::Sint32 => Json::from(zigzag as i32),
+        Kind::Int64 => Json::String((n as i64).to_string()),
+        Kind::Sint64 => Json::String(zigzag.to_string()),
+        Kind::Enum(of) if of.is_null() => Json::Null,
+        Kind::Enum(of) => match of.values().find(|(_, number)| *number == n as i32) {
+            Some((name, _)) => Json::String(name.to_owned()),
+            None => Json::from(n as i32),
+        },
+        _ => Json::String(n.to_string()),
+    }
+}
+
+fn bytes_of<'b>(raw: &[Raw<'b>]) -> Result<&'b [u8], Broken> {
+    match raw.last() {
+        None => Ok(&[]),
+        Some(Raw::Bytes(bytes)) => Ok(bytes),
+        Some(_) => Err(Broken),
+    }
+}
+
+fn varint(raw: &[Raw]) -> Result<u64, Broken> {
+    match raw.last() {
+        None => Ok(0),
+        Some(Raw::Varint(n)) => Ok(*n),
+        Some(_) => Err(Broken),
+    }
+}
+
+fn eight(raw: &[Raw]) -> Result<[u8; 8], Broken> {
+    match raw.last() {
+        None => Ok([0; 8]),
+        Some(Raw::Eight(bytes)) => Ok(*bytes),
+        Some(_) => Err(Broken),
+    }
+}
+
+fn four(raw: &[Raw]) -> Result<[u8; 4], Broken> {
+    match raw.last() {
+        None => Ok([0; 4]),
+        Some(Raw::Four(bytes)) => Ok(*bytes),
+        Some(_) => Err(Broken),
     }
 }
 
@@ -124,55 +241,37 @@ fn float(n: f64, json: Json) -> Json {
     }
 }
 
-fn key_text(key: &MapKey) -> String {
-    match key {
-        MapKey::Bool(b) => b.to_string(),
-        MapKey::I32(n) => n.to_string(),
-        MapKey::I64(n) => n.to_string(),
-        MapKey::U32(n) => n.to_string(),
-        MapKey::U64(n) => n.to_string(),
-        MapKey::String(text) => text.clone(),
-    }
-}
-
-/// The types with a JSON form of their own; `None` for those of the package that have none (`Empty`).
-fn well_known(message: &DynamicMessage, desc: &MessageDescriptor, style: Style, hide: bool) -> Option<Json> {
-    match desc.name() {
-        "Any" => {
-            let any: wkt::Any = message.transcode_to().ok()?;
-            Some(any_json(&any, style, hide))
-        }
-        "Struct" => Some(Json::Object(structs::to_map(&message.transcode_to().ok()?))),
-        "Value" => Some(structs::to_json(&message.transcode_to().ok()?)),
+/// The types with a JSON form of their own; `None` where this value has none and is shown field by field.
+fn own_form(name: &str, of: Message, bytes: &[u8], print: Print) -> Result<Option<Json>, Broken> {
+    Ok(Some(match name {
+        "Any" => any_json(&wkt::Any::decode(bytes)?, print),
+        "Struct" => Json::Object(structs::to_map(&wkt::Struct::decode(bytes)?)),
+        "Value" => structs::to_json(&wkt::Value::decode(bytes)?),
         "ListValue" => {
-            let list: wkt::ListValue = message.transcode_to().ok()?;
-            Some(Json::Array(list.values.iter().map(structs::to_json).collect()))
+            let list = wkt::ListValue::decode(bytes)?;
+            Json::Array(list.values.iter().map(structs::to_json).collect())
         }
-        name if name.ends_with("Value") => {
-            let value = desc.get_field(1)?;
-            Some(value_json(&value.kind(), &message.get_field(&value), style, hide))
+        "Duration" | "Timestamp" => return Ok(well_known::to_json(name, bytes)),
+        _ => {
+            let Some(value) = of.field(1) else { return Ok(None) };
+            let held = parse(of, bytes)?.pop();
+            value_json(value.kind(), &held.map_or_else(Vec::new, |(_, raw)| raw), print)?
         }
-        "Duration" | "Timestamp" | "FieldMask" => {
-            // A value out of range has no JSON form; it is shown field by field.
-            serde_json::to_value(message).ok()
-        }
-        _ => None,
-    }
+    }))
 }
 
-fn any_json(any: &wkt::Any, style: Style, hide: bool) -> Json {
-    let message = match find(&any.type_url).map(|desc| DynamicMessage::decode(desc, any.value.as_slice())) {
-        Some(Ok(message)) => message,
-        _ if hide => return opaque(&any.type_url, REDACTED.as_bytes()),
-        _ => return opaque(&any.type_url, &any.value),
-    };
+fn any_json(any: &wkt::Any, print: Print) -> Json {
+    let Some(of) = find(&any.type_url) else { return unread(any, print) };
+    let Ok(json) = message(of, &any.value, print) else { return unread(any, print) };
     let mut map = Map::new();
     map.insert("@type".into(), Json::String(any.type_url.clone()));
-    let special =
-        message.descriptor().package_name() == "google.protobuf" && message.descriptor().name() != "Empty";
-    match message_json(&message, style, hide) {
-        Json::Object(fields) if !special => map.extend(fields),
+    match json {
+        Json::Object(fields) if !has_own_form(of) => map.extend(fields),
         other => drop(map.insert("value".into(), other)),
     }
     Json::Object(map)
+}
+
+fn unread(any: &wkt::Any, print: Print) -> Json {
+    opaque(&any.type_url, if print.hide { REDACTED.as_bytes() } else { &any.value })
 }
