@@ -142,6 +142,13 @@ const MESH_HONOURED: &[&str] = &[
     "trustDomainAliases",
 ];
 
+/// Everything that is worth telling whoever wrote an object: what is wrong with it, and what of it is not honoured.
+pub fn told(object: &AnyObject) -> Findings {
+    let mut findings = object.findings();
+    findings.extend(unhonoured(object));
+    findings
+}
+
 /// Warnings for everything in the object that is set and not honoured.
 pub fn unhonoured(object: &AnyObject) -> Findings {
     let kind = object.kind();

@@ -18,8 +18,7 @@ fn findings(file: &str, text: &str) -> Findings {
     let parsed = parse(file, text);
     let mut findings = parsed.findings;
     for object in &parsed.objects {
-        findings.extend(object.findings());
-        findings.extend(api::honoured::unhonoured(object));
+        findings.extend(api::honoured::told(object));
     }
     findings.sort();
     findings

@@ -14,7 +14,7 @@ use crate::client::Ask;
 use crate::cluster::{Namespace, expect, kubectl};
 use crate::driven::Output;
 use crate::laptop::free_ports;
-use crate::process::{Folder, Process};
+use crate::process::{Folder, Process, pilot};
 use crate::programs::program;
 
 /// What is taken of the rendered charts: rights and settings.
@@ -82,20 +82,11 @@ impl Control {
     /// Starts a replica; it need not become ready.
     #[track_caller]
     pub fn start(&self, name: &str, environment: &[(&str, &str)]) -> Replica {
-        let [plain, secure, http, monitoring, webhooks] = free_ports();
-        let mut command = Command::new(program("pilot"));
-        command.args(["discovery", "--domain", "cluster.local", "--keepaliveMaxServerConnectionAge", "30m"]);
+        let ports = free_ports();
+        let [_, secure, http, _, _] = ports;
+        let words = ["discovery", "--domain", "cluster.local", "--keepaliveMaxServerConnectionAge", "30m"];
+        let mut command = pilot(&words, &ports);
         command.arg("--kubeconfig").arg(self.kubeconfig());
-        for (flag, address) in [
-            ("--grpcAddr", plain),
-            ("--secureGRPCAddr", secure),
-            ("--httpAddr", http),
-            ("--monitoringAddr", monitoring),
-            ("--httpsAddr", webhooks),
-        ] {
-            command.args([flag, &address.to_string()]);
-        }
-        command.env_remove("KUBECONFIG");
         command.envs([("POD_NAMESPACE", self.namespace.name()), ("POD_NAME", name)]);
         command.envs([("PILOT_CA_CERT_CONFIGMAP", &self.roots)]).envs(environment.iter().copied());
         let process = Process::start(name, self.folder.path(), &mut command);

@@ -1,8 +1,10 @@
 //! Programs under test as child processes: started with their output kept, ended by pid when dropped.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use crate::programs::program;
 use crate::until::eventually;
 
 /// A child process whose standard output and error go to files.
@@ -11,6 +13,18 @@ pub struct Process {
     name: String,
     out: PathBuf,
     err: PathBuf,
+}
+
+/// A `pilot` with these words first, which listens at these addresses: plain xDS, xDS with TLS, HTTP, metrics, webhooks.
+pub fn pilot(words: &[&str], ports: &[SocketAddr; 5]) -> Command {
+    let mut command = Command::new(program("pilot"));
+    command.args(words);
+    let flags = ["--grpcAddr", "--secureGRPCAddr", "--httpAddr", "--monitoringAddr", "--httpsAddr"];
+    for (flag, address) in flags.iter().zip(ports) {
+        command.args([*flag, &address.to_string()]);
+    }
+    command.env_remove("KUBECONFIG");
+    command
 }
 
 impl Process {

@@ -1,14 +1,12 @@
 //! A pilot that reads a large cluster: what it holds in memory, and what one pod costs.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use e2e::client::Ask;
 use e2e::crowd::Crowd;
 use e2e::laptop::free_ports;
-use e2e::process::{Folder, Process};
-use e2e::programs::program;
+use e2e::process::{Folder, Process, pilot};
 use wire::delta::Client;
 use wire::transport::Channel;
 use wire::{Kind, Node};
@@ -33,20 +31,12 @@ impl Scene {
         let folder = Folder::new("crowd");
         let kubeconfig = folder.path().join("kubeconfig");
         std::fs::write(&kubeconfig, crowd.kubeconfig()).unwrap();
-        let [plain, secure, http, monitoring, webhooks] = free_ports();
-        let mut command = Command::new(program("pilot"));
+        let ports = free_ports();
+        let [plain, _, http, monitoring, _] = ports;
+        let mut command = pilot(&[], &ports);
         command.arg("--kubeconfig").arg(&kubeconfig).arg("--ca-dir").arg(folder.path().join("ca"));
         command.args(["--ctrlz_port", "0"]).args(arguments);
-        for (flag, address) in [
-            ("--grpcAddr", plain),
-            ("--secureGRPCAddr", secure),
-            ("--httpAddr", http),
-            ("--monitoringAddr", monitoring),
-            ("--httpsAddr", webhooks),
-        ] {
-            command.args([flag, &address.to_string()]);
-        }
-        command.env_remove("KUBECONFIG").env("ENABLE_LEADER_ELECTION", "false");
+        command.env("ENABLE_LEADER_ELECTION", "false");
         let mut pilot = Process::start("pilot", folder.path(), &mut command);
         // A list of this size takes longer than anything else that tests wait for.
         let until = Instant::now() + Duration::from_secs(1200);

@@ -81,8 +81,7 @@ fn check(text: &Text, namespace: &str) -> Findings {
     let mut findings = parsed.findings;
     let mut seen = HashSet::new();
     for object in &parsed.objects {
-        findings.extend(object.findings());
-        findings.extend(api::honoured::unhonoured(object));
+        findings.extend(api::honoured::told(object));
         let key = object.key();
         if !seen.insert(key.clone()) && key.kind != Kind::Unknown {
             let message = "the same object stands in this file twice; the last one counts";

@@ -84,7 +84,7 @@ fn accept(
         let parsed = api::parse_in(&text.name, &text.text, namespace);
         findings.extend(parsed.findings);
         for object in parsed.objects {
-            let mut own = object.findings();
+            let mut own = api::honoured::told(&object);
             let (told, manifest) = runnable(&object, &text.path, &manifests);
             own.extend(told);
             let refused = own.has_errors();

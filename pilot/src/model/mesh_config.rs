@@ -22,7 +22,11 @@ use crate::world::World;
 /// Reads the mesh settings.
 pub(super) fn resolve(world: &World, findings: &mut Findings) -> Mesh {
     let mut config = match world.settings() {
-        Some(object) => mesh_config_of(object, findings),
+        Some(object) => {
+            let config = mesh_config_of(object, findings);
+            findings.extend(api::honoured::unhonoured_mesh(&config, &object.origin.file));
+            config
+        }
         None => default_mesh_config(),
     };
     let tracing = config.default_config.tracing.get_or_insert_default();

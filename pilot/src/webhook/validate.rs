@@ -51,8 +51,7 @@ fn judge(object: Value) -> (Vec<String>, Vec<String>) {
     let parsed = api::parse::from_value(object);
     let mut findings = parsed.findings;
     for object in &parsed.objects {
-        findings.extend(object.findings());
-        findings.extend(api::honoured::unhonoured(object));
+        findings.extend(api::honoured::told(object));
     }
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for finding in &findings {

@@ -186,11 +186,10 @@ impl Gathered {
             if let Some(codes) = object.meta().annotation(SUPPRESS) {
                 quiet.insert(key, codes.to_owned());
             }
-            let own = object.findings();
+            let own = api::honoured::told(&object);
             // What would be refused is not part of the mesh.
             let refused = own.has_errors();
             findings.extend(own);
-            findings.extend(api::honoured::unhonoured(&object));
             if !refused {
                 good.push(object);
             }
