@@ -131,10 +131,15 @@ pub trait Driven {
         there.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Logs of a container of a Deployment's first pod, from its start.
+    /// Logs of a container of a Deployment's first pod, from its start. A container that is still about to
+    /// start has none yet, and is waited for.
     #[track_caller]
     fn logs(&self, deployment: &str, container: &str) -> String {
-        self.ok(&["logs", &format!("deploy/{deployment}"), "-c", container, "--tail=-1"])
+        let target = format!("deploy/{deployment}");
+        eventually(&format!("logs of {target}, container {container}"), || {
+            let output = self.meshctl(&["logs", &target, "-c", container, "--tail=-1"]);
+            if output.success { Ok(output.stdout) } else { Err(output) }
+        })
     }
 
     /// What a proxy's metrics endpoint says (port 15020, merged).
