@@ -225,6 +225,15 @@ for_each_kind!(spec_values);
 /// Fields below which two values differ.
 fn differences(value: &Value, other: &Value, path: &mut FieldPath, found: &mut Vec<FieldPath>) {
     match (value, other) {
+        // A setting at the zero of its type is left out, also where that is not its default.
+        (Value::Object(map), Value::Object(other)) => {
+            for key in map.keys().chain(other.keys().filter(|key| !map.contains_key(*key))) {
+                path.0.push(Step::Key(key.clone()));
+                let [value, other] = [map, other].map(|map| map.get(key).unwrap_or(&Value::Null));
+                differences(value, other, path, found);
+                path.0.pop();
+            }
+        }
         (Value::Object(map), other) if !map.is_empty() => {
             for (key, value) in map {
                 path.0.push(Step::Key(key.clone()));

@@ -1,4 +1,4 @@
-//! One worker: everything that belongs to one data thread. A worker is a current-thread runtime with a `LocalSet`;
+//! One worker: everything that belongs to one data thread. A worker is a runtime of one thread;
 //! all of its connections run there, so nothing in here is shared or locked. `listen` makes one per core with
 //! [`Parts`], keeps it in an `Rc`, and hands it to `http::serve` and `tcp::serve` with each connection.
 
@@ -54,7 +54,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with an empty pool. Call inside the `LocalSet` of its thread: it starts the pool's sweeper.
+    /// A worker with an empty pool. Call on the runtime of its thread: it starts the pool's sweeper.
     pub fn new(parts: Parts) -> Rc<Self> {
         let worker = Rc::new(Worker {
             index: parts.index,

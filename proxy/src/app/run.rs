@@ -11,7 +11,6 @@ use anyhow::{Context, bail};
 use base::drain;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 use super::setup::{cores, keeper, mark, node, plan};
 use super::threads::{WorkerStart, accept_thread, thread, work};
@@ -51,9 +50,8 @@ pub fn validate(bootstrap: &Bootstrap) -> anyhow::Result<()> {
 
 /// Runs until told to end.
 pub fn run(settings: Settings, extras: Extras) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    let result = local.block_on(&runtime, serve(settings, extras));
+    let runtime = super::threads::runtime()?;
+    let result = runtime.block_on(serve(settings, extras));
     // Lookups of names run on threads that cannot be stopped.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use base::drain;
+use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 use crate::dice::Dice;
 use crate::dns;
@@ -30,8 +30,8 @@ pub(super) fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow
 }
 
 /// A runtime for one thread. Failing here means that the machine has no descriptors or memory left.
-pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+pub(super) fn runtime() -> std::io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())
 }
 
 /// What a worker thread takes with it.
@@ -52,9 +52,8 @@ pub(super) fn work(start: WorkerStart) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, index, "a worker could not start"),
     };
-    let local = LocalSet::new();
     let mut end = drain.clone();
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         let ends = Ends { own: process.own.clone(), sinks: process.sinks.clone(), spans };
         let shard = Shard::new(ends, process.registry.store());
         let worker = Worker::new(Parts {
@@ -97,7 +96,7 @@ pub(super) fn accept_thread(
             Err(error) => return tracing::error!(%error, "the acceptor could not start"),
         };
         let mut end = watch.clone();
-        LocalSet::new().block_on(&runtime, async {
+        runtime.block_on(async {
             if let Source::Agent(agent) = &process.settings.source {
                 for address in &agent.ports.dns {
                     let settings = dns::Settings::of(agent, *address, dialer.mark);

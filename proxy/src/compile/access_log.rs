@@ -12,7 +12,7 @@ use wire::pb::google::protobuf::Struct;
 
 use super::read::{At, Lower, Refusal, done, harmless, refuse, text, type_name, unpack};
 use crate::config::AccessLog;
-use crate::observe::{LogFormat, TextFormat};
+use crate::observe::{JsonFormat, LogFormat, TextFormat};
 
 /// Envoy's own format, used where none is given.
 const DEFAULT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" \
@@ -104,25 +104,27 @@ fn substitution(mut format: core::SubstitutionFormatString) -> Lower<LogFormat> 
             let bytes = super::read::inline(source).at("text_format_source")?;
             LogFormat::Text(parse(&String::from_utf8_lossy(&bytes))?)
         }
-        Some(F::JsonFormat(json)) => {
-            let map = wire::structs::to_map(&json);
-            let entry = |(key, value): (&String, &serde_json::Value)| match value {
-                serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
-                    refuse(format!("json_format.{key}"), "nested values are not supported")
-                }
-                serde_json::Value::String(text) => Ok((text_of(key), parse(text)?)),
-                other => Ok((text_of(key), parse(&other.to_string())?)),
-            };
-            LogFormat::Json(map.iter().map(entry).collect::<Lower<_>>()?)
-        }
+        Some(F::JsonFormat(json)) => LogFormat::Json(json_of(&json)?),
         None => return Err(Refusal::new("no format")),
     };
     done(&format)?;
     Ok(parsed)
 }
 
-fn text_of(key: &str) -> Arc<str> {
-    key.into()
+fn json_of(json: &Struct) -> Lower<JsonFormat> {
+    let mut fields = Vec::new();
+    let map = wire::structs::to_map(json);
+    for (key, value) in &map {
+        let format = match value {
+            serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
+                return refuse(format!("json_format.{key}"), "nested values are not supported");
+            }
+            serde_json::Value::String(text) => parse(text)?,
+            other => parse(&other.to_string())?,
+        };
+        fields.push((key.as_str(), format));
+    }
+    Ok(JsonFormat::new(fields))
 }
 
 fn parse(text: &str) -> Lower<TextFormat> {

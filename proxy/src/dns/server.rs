@@ -36,7 +36,7 @@ struct Server {
     turn: std::cell::Cell<usize>,
 }
 
-/// Starts serving on the current thread's `LocalSet`.
+/// Starts serving on the current thread's runtime.
 pub fn start(settings: Settings, names: base::Live<NameTable>, counters: Arc<Counters>) {
     let server = Rc::new(Server {
         settings,

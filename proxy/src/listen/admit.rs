@@ -68,7 +68,7 @@ struct Arrival {
 }
 
 impl Admit {
-    /// For one worker, inside its `LocalSet`.
+    /// For one worker, on its runtime.
     pub fn new(worker: Rc<Worker>, stats: StatsTable, refusals: Rc<dyn Refusals>) -> Rc<Self> {
         let open = Rc::new(Table::default());
         tokio::task::spawn_local(open.clone().watch(worker.clone()));

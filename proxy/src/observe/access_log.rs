@@ -14,7 +14,6 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use super::format::LogFormat;
-use super::operator::Value;
 use super::subject::Subject;
 use crate::config::AccessLog;
 use crate::fail::Failure;
@@ -37,27 +36,11 @@ pub fn line(format: &LogFormat, subject: &Subject<'_>, out: &mut String) {
                 out.push('\n');
             }
         }
-        LogFormat::Json(fields) => {
-            out.push('{');
-            for (at, (key, format)) in fields.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                json_text(key, out);
-                out.push(':');
-                match format.json(subject) {
-                    Value::Missing => out.push_str("null"),
-                    Value::Number(number) => out.push_str(&number.to_string()),
-                    Value::Text(text) => json_text(&text, out),
-                }
-            }
-            out.push_str("}\n");
+        LogFormat::Json(json) => {
+            json.render(subject, out);
+            out.push('\n');
         }
     }
-}
-
-fn json_text(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
 }
 
 struct Writer {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::operator::{Operator, Value};
+use super::operator::{Operator, decimal};
 use super::subject::Subject;
 
 /// A text with operators, parsed: literals and commands in order.
@@ -27,8 +27,37 @@ enum Piece {
 #[derive(Debug)]
 pub enum LogFormat {
     Text(TextFormat),
+    Json(JsonFormat),
+}
+
+/// An object with a value per format, on one line.
+#[derive(Debug)]
+pub struct JsonFormat {
+    /// What stands before a value, as JSON (`{"key":`, `,"key":`), and its format.
+    fields: Vec<(Box<str>, TextFormat)>,
+}
+
+impl JsonFormat {
     /// Keys in order, each with its format.
-    Json(Vec<(Arc<str>, TextFormat)>),
+    pub fn new<'a>(fields: impl IntoIterator<Item = (&'a str, TextFormat)>) -> Self {
+        let name = |(at, (key, format)): (usize, (&str, _))| {
+            let before = if at == 0 { '{' } else { ',' };
+            (format!("{before}{}:", serde_json::Value::from(key)).into(), format)
+        };
+        JsonFormat { fields: fields.into_iter().enumerate().map(name).collect() }
+    }
+
+    /// Appends the object.
+    pub(super) fn render(&self, subject: &Subject<'_>, out: &mut String) {
+        if self.fields.is_empty() {
+            out.push('{');
+        }
+        for (before, format) in &self.fields {
+            out.push_str(before);
+            format.json(subject, out);
+        }
+        out.push('}');
+    }
 }
 
 impl TextFormat {
@@ -93,24 +122,38 @@ impl TextFormat {
         }
     }
 
-    /// The value for JSON: a lone operator keeps its type, everything else is text.
-    pub fn json(&self, subject: &Subject<'_>) -> Value {
-        match self.pieces.as_slice() {
-            [Piece::Operator(operator, None)] => operator.value(subject),
-            [Piece::Operator(operator, Some(limit))] => match operator.value(subject) {
-                Value::Text(mut text) => {
-                    cut(&mut text, *limit);
-                    Value::Text(text)
-                }
-                other => other,
-            },
-            _ => {
-                let mut text = String::new();
-                self.render(subject, &mut text);
-                Value::Text(text)
-            }
+    /// Appends the value as JSON: a lone operator keeps its type, everything else is text.
+    fn json(&self, subject: &Subject<'_>, out: &mut String) {
+        let start = out.len();
+        let [Piece::Operator(operator, limit)] = self.pieces.as_slice() else {
+            out.push('"');
+            self.render(subject, out);
+            return close_text(out, start + 1);
+        };
+        match operator.number(subject) {
+            Some(Some(number)) => return decimal(number, out),
+            Some(None) => return out.push_str("null"),
+            None => out.push('"'),
         }
+        if !operator.write(subject, out) {
+            out.truncate(start);
+            return out.push_str("null");
+        }
+        if let Some(limit) = limit {
+            cut(out, start + 1 + limit);
+        }
+        close_text(out, start + 1);
     }
+}
+
+/// Ends a JSON text whose inside begins at `start`, written as it is: what JSON wants escaped is rare.
+fn close_text(out: &mut String, start: usize) {
+    let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    if out.as_bytes().get(start..).unwrap_or_default().iter().any(special) {
+        let text = serde_json::Value::from(out.split_off(start)).to_string();
+        out.push_str(text.get(1..text.len() - 1).unwrap_or_default());
+    }
+    out.push('"');
 }
 
 /// Splits at the `%` that closes an operator; a `%` inside parentheses (a time format) does not.

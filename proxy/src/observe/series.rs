@@ -38,9 +38,10 @@ pub const BOUNDS: [f64; 19] = [
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds.
+    /// Adds. Only the worker that owns the counter does, so it needs no locked instruction; when somebody resets it
+    /// at the same moment, the reset may be lost.
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
     /// The value.

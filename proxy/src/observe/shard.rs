@@ -26,7 +26,7 @@ use crate::listen::Refusals;
 use crate::worker::{Moment, Observer};
 
 /// A buffer of this size is handed to its writer at once.
-const BATCH: usize = 32 * 1024;
+const BATCH: usize = 64 * 1024;
 /// Others wait this long for company.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -109,11 +109,15 @@ impl Shard {
                 }
             };
             let Some((path, buffer)) = lines.get_mut(at) else { continue };
+            if buffer.is_empty() {
+                self.written.notify_one();
+            }
             access_log::line(&log.format, subject, buffer);
             if buffer.len() >= BATCH {
-                self.ends.sinks.send(path, std::mem::take(buffer).into_bytes());
+                // More follows soon: the next batch gets its room at once.
+                let batch = std::mem::replace(buffer, String::with_capacity(BATCH + BATCH / 8));
+                self.ends.sinks.send(path, batch.into_bytes());
             }
-            self.written.notify_one();
         }
     }
 

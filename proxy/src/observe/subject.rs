@@ -176,7 +176,10 @@ impl<'a> Subject<'a> {
             Subject::Tcp(facts) => facts.details.as_deref(),
         };
         let Some(details) = details.filter(|text| !text.is_empty()) else { return false };
-        out.extend(details.chars().map(|c| if c.is_whitespace() { '_' } else { c }));
+        match details.contains(char::is_whitespace) {
+            true => out.extend(details.chars().map(|c| if c.is_whitespace() { '_' } else { c })),
+            false => out.push_str(details),
+        }
         true
     }
 }

@@ -105,20 +105,21 @@ fn the_default_text_line() {
 
 #[test]
 fn a_json_line_keeps_types() {
-    let field = |key: &str, format: &str| (Arc::from(key), TextFormat::parse(format).unwrap());
-    let format = LogFormat::Json(vec![
+    let field = |key, format| (key, TextFormat::parse(format).unwrap());
+    let format = LogFormat::Json(JsonFormat::new([
         field("code", "%RESPONSE_CODE%"),
         field("flags", "%RESPONSE_FLAGS%"),
         field("missing", "%REQ(X-NONE)%"),
         field("mixed", "a \"%PROTOCOL%\""),
-    ]);
+        field("local \"port\"", "%DOWNSTREAM_LOCAL_PORT%"),
+    ]));
     let mut failed = facts();
     failed.failures = vec![Failure::RetryExhausted, Failure::ConnectFailure];
     let mut out = String::new();
     line(&format, &Subject::Http(&failed), &mut out);
     assert_eq!(
         out,
-        "{\"code\":200,\"flags\":\"URX,UF\",\"missing\":null,\"mixed\":\"a \\\"HTTP/1.1\\\"\"}\n"
+        "{\"code\":200,\"flags\":\"URX,UF\",\"missing\":null,\"mixed\":\"a \\\"HTTP/1.1\\\"\",\"local \\\"port\\\"\":9080}\n"
     );
 }
 

@@ -3,6 +3,7 @@
 //! In: a format in the style of `strftime` with Envoy's sub-second forms (`%3f`, `%E3S`). Out: UTC text. The
 //! default is `2026-11-20T08:30:00.123Z`.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::time::SystemTime;
 
@@ -86,10 +87,7 @@ impl TimeFormat {
 
     fn try_write(&self, time: SystemTime, out: &mut String) -> Result<(), String> {
         let Some(parts) = &self.parts else {
-            let micros = base::telemetry::rfc3339(time);
-            // `...:00.123456Z`: milliseconds are what Envoy prints.
-            out.push_str(micros.get(..23).unwrap_or(&micros));
-            out.push('Z');
+            default_form(time, out);
             return Ok(());
         };
         let stamp = Timestamp::try_from(time).map_err(|e| e.to_string())?;
@@ -111,6 +109,28 @@ impl TimeFormat {
         }
         Ok(())
     }
+}
+
+/// `2026-11-20T08:30:00.123Z`: milliseconds are what Envoy prints. The text of the last second is remembered.
+fn default_form(time: SystemTime, out: &mut String) {
+    thread_local! {
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since.as_secs() {
+            *second = since.as_secs();
+            *text = base::telemetry::rfc3339(time);
+            // What is behind the point of `...:00.123456Z` changes with every line.
+            text.truncate(20);
+        }
+        out.push_str(text);
+    });
+    let millis = since.subsec_millis();
+    for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+        out.push(char::from(b'0' + digit as u8));
+    }
+    out.push('Z');
 }
 
 fn count(digits: &str, text: &str) -> Result<usize, String> {
