@@ -81,9 +81,14 @@ impl Worker {
 
 /// See [`Worker::now`]; for other threads.
 pub fn process_millis() -> u64 {
+    millis_at(tokio::time::Instant::now())
+}
+
+/// The process clock at a moment.
+pub(crate) fn millis_at(now: tokio::time::Instant) -> u64 {
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     // The timer's clock, which tests can hold still.
-    let now = tokio::time::Instant::now().into_std();
+    let now = now.into_std();
     let start = START.get_or_init(|| now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
     u64::try_from(now.saturating_duration_since(*start).as_millis()).unwrap_or(u64::MAX)
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use super::head::{self, Limits, Request, Response};
 use super::read::{Decoder, Frame};
 use super::write::{self, Encoder, RequestLine};
-use super::{Error, Length};
+use super::{Error, Length, buffers};
 use crate::io::Stream;
 
 /// Output beyond this is flushed before more is taken.
@@ -63,6 +63,8 @@ pub struct Conn {
     tail_line: bool,
     /// No message after this one.
     last: bool,
+    /// The most room that `read` had.
+    largest: usize,
 }
 
 impl Conn {
@@ -78,6 +80,7 @@ impl Conn {
             tail: Bytes::new(),
             tail_line: false,
             last: false,
+            largest: 0,
         }
     }
 
@@ -224,6 +227,7 @@ impl Conn {
         length: Length,
         connection: Option<&str>,
     ) {
+        self.make_room_to_write();
         write::request(&mut self.write, line, headers, length, connection);
         self.encoder = Encoder::new(length);
     }
@@ -242,6 +246,7 @@ impl Conn {
             None if version == Version::HTTP_10 => Some("keep-alive"),
             other => other,
         };
+        self.make_room_to_write();
         write::response(&mut self.write, status, version, headers, length, connection);
         self.encoder = Encoder::new(length);
         self.last |= length == Length::Close;
@@ -334,8 +339,26 @@ impl Conn {
 
     /// Gives the buffers back: nothing is expected soon.
     pub fn release(&mut self) {
-        self.read = BytesMut::new();
-        self.write = BytesMut::new();
+        buffers::give(std::mem::take(&mut self.read), std::mem::take(&mut self.largest));
+        let write = std::mem::take(&mut self.write);
+        let largest = write.capacity();
+        buffers::give(write, largest);
+    }
+
+    fn make_room_to_write(&mut self) {
+        if self.write.capacity() == 0 {
+            self.write = buffers::take(0);
+        }
+    }
+
+    /// Room for `size` bytes behind what was read; what was handed out of a full buffer keeps it.
+    fn make_room_to_read(&mut self, size: usize) {
+        if self.read.is_empty() && self.read.capacity() < size {
+            let full = std::mem::replace(&mut self.read, buffers::take(size));
+            buffers::give(full, std::mem::take(&mut self.largest));
+        }
+        self.read.reserve(size);
+        self.largest = self.largest.max(self.read.capacity());
     }
 
     fn has_line(&mut self, limits: &Limits) -> bool {
@@ -352,14 +375,20 @@ impl Conn {
         }
         let wanted = self.decoder.wanted();
         let result = if wanted > DIRECT {
-            self.read.reserve(wanted.min(HIGH_WATER as u64) as usize);
+            let room = wanted.min(HIGH_WATER as u64) as usize;
+            self.read.reserve(room);
+            self.largest = self.largest.max(self.read.capacity());
             ready!(pin!(self.io.read_buf(&mut self.read)).poll(cx))
         } else {
             ready!(READ.with_borrow_mut(|scratch| {
                 let mut buf = ReadBuf::new(scratch);
                 let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf));
-                self.read.extend_from_slice(buf.filled());
-                Poll::Ready(result.map(|()| buf.filled().len()))
+                let size = buf.filled().len();
+                if size > 0 {
+                    self.make_room_to_read(size);
+                    self.read.extend_from_slice(buf.filled());
+                }
+                Poll::Ready(result.map(|()| size))
             }))
         };
         match result {

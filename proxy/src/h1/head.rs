@@ -8,6 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 use smallvec::SmallVec;
 
+use super::buffers;
 use super::framing::{self, Length};
 use super::refusal::{BAD_HOST, MANY, NOT_AUTHORITY, Refusal, SCHEME, STAR, of_parser};
 
@@ -246,7 +247,7 @@ fn only_crlf(head: &[u8]) -> bool {
 }
 
 fn header_map(head: &Bytes, ranges: &Ranges) -> Result<HeaderMap, Refusal> {
-    let mut headers = HeaderMap::with_capacity(ranges.len() + ranges.len() / 2);
+    let mut headers = buffers::take_map(ranges.len());
     for &(name_start, name_end, value_start, value_end) in ranges {
         let name = HeaderName::from_bytes(&head[name_start as usize..name_end as usize])
             .map_err(|_| Refusal::bad("header name is not a token"))?;

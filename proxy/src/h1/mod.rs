@@ -4,6 +4,7 @@
 //! `conn` does that over a stream. What is ambiguous is refused: two lengths, bare line feeds, folded lines.
 //! Called by `http` for downstream and upstream connections.
 
+mod buffers;
 mod conn;
 mod framing;
 mod head;
@@ -14,6 +15,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use buffers::give_map;
 pub use conn::{Conn, Peek};
 pub use framing::Length;
 pub use head::{Limits, Request, Response};

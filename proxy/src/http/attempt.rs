@@ -23,6 +23,7 @@ use crate::fail::Failure;
 use crate::pool::{Lane, Want, checkout};
 use crate::router::{ForwardTo, host_without_port};
 use crate::upstream::{NotOpen, report, transport};
+use crate::worker::millis_at;
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const ORIGINAL_DST: HeaderName = HeaderName::from_static("x-envoy-original-dst-host");
@@ -62,18 +63,18 @@ pub(crate) struct PerTry {
 }
 
 impl PerTry {
-    fn new(call: &Call) -> Self {
-        let mut clocks = PerTry::off();
+    fn new(call: &Call, now: Instant) -> Self {
+        let mut clocks = PerTry::off(now);
         clocks.limit.set(call.limits.per_try);
         if let Some(policy) = call.retries.policy() {
-            clocks.idle.start(policy.per_try_idle_timeout);
+            clocks.idle.start_at(policy.per_try_idle_timeout, now);
         }
         clocks
     }
 
     /// For what is no attempt.
-    pub(crate) fn off() -> Self {
-        PerTry { limit: Deadline::default(), idle: Watchdog::new() }
+    pub(crate) fn off(now: Instant) -> Self {
+        PerTry { limit: Deadline::default(), idle: Watchdog::since(now) }
     }
 }
 
@@ -134,7 +135,7 @@ pub(crate) async fn attempt(
         EndpointAddress::Pipe(_) => None,
     };
     let permit = cluster.limits.acquire(Limit::Requests).ok_or_else(|| failed(Failure::Overflow.into()))?;
-    let mut per_try = PerTry::new(call);
+    let mut per_try = PerTry::new(call, exchange.clock);
     let want = want(session, exchange, &cluster, &endpoint);
     let lease = {
         let checkout = checkout(&session.worker, &want);
@@ -205,7 +206,7 @@ fn pick(session: &Session, exchange: &Exchange, call: &Call) -> Option<Arc<Endpo
         again: policy.map_or(0, |policy| policy.host_attempts.max(1)),
         other_priorities: policy.is_some_and(|policy| policy.retry_other_priorities),
     };
-    picker.pick(cluster, &hint, session.worker.now())
+    picker.pick(cluster, &hint, millis_at(exchange.clock))
 }
 
 /// The protocol and the names of the connection.
@@ -260,7 +261,10 @@ fn note_connection(exchange: &mut Exchange, flight: &Flight) {
     exchange.facts.upstream = opened.peer;
     exchange.facts.upstream_local = opened.local;
     exchange.facts.upstream_tls.clone_from(&opened.tls);
-    exchange.facts.upstream_started = Some(Instant::now().into_std());
+    if !flight.up.is_reused() {
+        exchange.clock = Instant::now();
+    }
+    exchange.facts.upstream_started = Some(exchange.clock.into_std());
 }
 
 /// Runs `work` unless the client goes or a clock runs out first. Nothing is read from the request's body here.

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Request, Version, header};
+use tokio::time::Instant;
 
 use super::body::Stream2;
 use super::context::Session;
@@ -147,9 +148,10 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
     let mut draining = pin!(drain.graceful());
     let mut probe = Probe::new(&session);
     let mut leaving = Leaving::default();
+    let mut since = Instant::now();
     loop {
         let next = {
-            dog.start(http.idle_timeout);
+            dog.start_at(http.idle_timeout, since);
             let mut headers_due = Deadline::default();
             let mut began = false;
             poll_fn(|cx| {
@@ -189,7 +191,7 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
         let arrived = known.arrived(request);
         let mut down = Down::H1 { conn: &mut conn, version };
         // Boxed, so that a connection that waits does not hold the room of a request.
-        Box::pin(exchange(&session, &mut down, arrived, &mut dog)).await;
+        since = Box::pin(exchange(&session, &mut down, arrived, &mut dog)).await;
         if !conn.is_reusable() {
             return Box::pin(conn.close()).await;
         }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
+use super::marks::Marks;
 use crate::config::HttpChain;
 use crate::fail::Failure;
 use crate::filter::{Cors, Filter, PeerMetadata};
@@ -52,6 +53,11 @@ pub(crate) struct Session {
 /// One request on its way.
 pub(crate) struct Exchange {
     pub(crate) facts: Facts,
+    /// What came with the request's head.
+    pub(crate) marks: Marks,
+    /// The time, as it was when the exchange last had reason to look: what only takes our own few microseconds since
+    /// counts as no time.
+    pub(crate) clock: Instant,
     /// As they go on; `facts` keeps what the client sent.
     pub(crate) path: Arc<str>,
     pub(crate) authority: Arc<str>,

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use base64::Engine;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::marks::Marks;
 use crate::config::{ForwardClientCert, HttpChain, Xfcc};
 use crate::observe::{Conn, TlsFacts};
 
@@ -37,10 +38,18 @@ const INTERNAL: [HeaderName; 18] = [
 ];
 
 /// Rewrites the headers and returns the scheme: `true` for https.
-pub(crate) fn rewrite(http: &HttpChain, conn: &Conn, https: bool, headers: &mut HeaderMap) -> bool {
+pub(crate) fn rewrite(
+    http: &HttpChain,
+    conn: &Conn,
+    https: bool,
+    marks: Marks,
+    headers: &mut HeaderMap,
+) -> bool {
     let edge = http.use_remote_address;
     if edge {
-        INTERNAL.iter().for_each(|name| drop(headers.remove(name)));
+        if marks.has(Marks::ENVOY) {
+            INTERNAL.iter().for_each(|name| drop(headers.remove(name)));
+        }
         let peer = conn.peer.ip().to_canonical();
         let trusted = trusted_client(headers, http.xff_trusted_hops);
         if !http.skip_xff_append {
@@ -50,8 +59,14 @@ pub(crate) fn rewrite(http: &HttpChain, conn: &Conn, https: bool, headers: &mut 
             headers.insert(EXTERNAL, value);
         }
     }
-    client_cert(http.forward_client_cert, conn.tls.as_ref(), headers);
-    let known = headers.get(&XFP).map(|scheme| scheme.as_bytes() == b"https");
+    if marks.has(Marks::CERT) || conn.tls.is_some() {
+        client_cert(http.forward_client_cert, conn.tls.as_ref(), headers);
+    }
+    let known = marks
+        .has(Marks::PROTO)
+        .then(|| headers.get(&XFP))
+        .flatten()
+        .map(|scheme| scheme.as_bytes() == b"https");
     match known {
         Some(https) if !edge || http.xff_trusted_hops > 0 => https,
         _ => {

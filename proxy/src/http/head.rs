@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use tokio::time::Instant;
 
 use super::context::{Exchange, Reply, Session, Stop, WORDS};
+use super::marks::Marks;
 use super::up::version_before;
 use super::{forwarded, path};
 use crate::config::{Forward, HttpChain};
@@ -35,15 +37,16 @@ pub(crate) struct Arrived {
 pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<Stop>) {
     let http = &*session.http;
     let mut headers = arrived.headers;
-    let Hop { upgrade, hostless } = strip_hop_by_hop(&mut headers, arrived.version);
+    let marks = Marks::of(&headers);
+    let Hop { upgrade, hostless } = strip_hop_by_hop(&mut headers, marks, arrived.version);
     let authority = if hostless { "".into() } else { arrived.authority };
     let protocol = version_before(session.conn.tls.as_ref(), &mut headers, arrived.version);
     let secure = session.conn.tls.is_some();
-    let https = forwarded::rewrite(http, &session.conn, secure, &mut headers);
+    let https = forwarded::rewrite(http, &session.conn, secure, marks, &mut headers);
     let expects = headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    request_id(session, &mut headers);
+    request_id(session, marks, &mut headers);
     let trace = http.tracing.as_ref().map(|tracing| {
         let internal = !http.use_remote_address;
         trace::begin(tracing, internal, &mut headers, &mut *session.worker.rng.borrow_mut())
@@ -59,7 +62,9 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
     facts.request_head_bytes = arrived.head_bytes as u64;
     facts.trace = trace;
     let mut exchange = Exchange {
+        clock: Instant::from_std(facts.start),
         facts,
+        marks,
         path: arrived.path,
         authority,
         https,
@@ -184,7 +189,11 @@ struct Hop {
 }
 
 /// Removes the fields that concern one hop, and those that `connection` names.
-fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) -> Hop {
+fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> Hop {
+    if !marks.has(Marks::HOP) {
+        headers.remove(header::HOST);
+        return Hop { upgrade: None, hostless: false };
+    }
     let (mut switches, mut hostless) = (false, false);
     if headers.contains_key(header::CONNECTION) {
         let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
@@ -208,24 +217,27 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) -> Hop {
     if headers.get(header::TE).is_some_and(|te| te.as_bytes() != b"trailers") {
         headers.remove(header::TE);
     }
-    strip_response(headers);
+    strip_response(headers, marks);
     headers.remove(header::HOST);
     let upgrade = upgrade.filter(|upgrade| switches && !upgrade.as_bytes().eq_ignore_ascii_case(b"h2c"));
     Hop { upgrade, hostless }
 }
 
 /// The same for a response, where `upgrade` is handled by the caller.
-pub(crate) fn strip_response(headers: &mut HeaderMap) {
+pub(crate) fn strip_response(headers: &mut HeaderMap, marks: Marks) {
+    if !marks.has(Marks::HOP) {
+        return;
+    }
     headers.remove(header::CONNECTION);
     headers.remove(header::TRANSFER_ENCODING);
     headers.remove(&KEEP_ALIVE);
     headers.remove(&PROXY_CONNECTION);
 }
 
-fn request_id(session: &Session, headers: &mut HeaderMap) {
+fn request_id(session: &Session, marks: Marks, headers: &mut HeaderMap) {
     let http = &*session.http;
     let foreign = http.use_remote_address && !http.preserve_request_id;
-    if http.generate_request_id && (foreign || !headers.contains_key(&REQUEST_ID)) {
+    if http.generate_request_id && (foreign || !marks.has(Marks::REQUEST_ID)) {
         headers.insert(REQUEST_ID, trace::request_id(&mut *session.worker.rng.borrow_mut()));
     }
 }

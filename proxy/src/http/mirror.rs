@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use tokio::time::Instant;
 
 use super::body::{Pump, Side, Stream2};
 use super::context::{Exchange, Session};
@@ -117,7 +118,7 @@ async fn run(worker: Rc<Worker>, cluster: Arc<Cluster>, request: Request) {
         Err(_) => return up.abort(),
     };
     match answer {
-        Ok(_) if drained(&mut up).await => up.finish(),
+        Ok(_) if drained(&mut up).await => up.finish(Instant::now()),
         _ => up.abort(),
     }
 }

@@ -11,6 +11,7 @@ mod context;
 mod down;
 mod forwarded;
 mod head;
+mod marks;
 mod mirror;
 mod path;
 mod relay;

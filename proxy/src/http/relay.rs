@@ -13,6 +13,7 @@ use super::body::{Broken, Messages, Pump};
 use super::context::{Exchange, Session, Stop, WORDS};
 use super::down::Down;
 use super::head::strip_response;
+use super::marks::Marks;
 use super::timeout::Watchdog;
 use super::up::Answer;
 use super::{respond, route};
@@ -82,7 +83,7 @@ pub(crate) async fn relay(
         exchange.facts.details = Some(Failure::DownstreamReset.row().details.into());
     }
     match ended {
-        Ok(()) => flight.land().finish(),
+        Ok(()) => flight.land().finish(exchange.clock),
         Err(_) => flight.land().abort(),
     }
     ended
@@ -153,9 +154,11 @@ fn finish_head(
     switch: bool,
 ) {
     let now = Instant::now();
+    exchange.clock = now;
     exchange.facts.upstream_head = Some(now.into_std());
-    let upgrade = headers.remove(header::UPGRADE);
-    strip_response(headers);
+    let marks = Marks::of(headers);
+    let upgrade = marks.has(Marks::HOP).then(|| headers.remove(header::UPGRADE)).flatten();
+    strip_response(headers, marks);
     if let (true, Some(upgrade)) = (switch, upgrade) {
         headers.insert(header::UPGRADE, upgrade);
     }
@@ -163,10 +166,10 @@ fn finish_head(
     if let (Some(complete), false) = (call.complete, switch || session.http.suppress_envoy_headers) {
         let taken = now.saturating_duration_since(complete);
         headers.insert(SERVICE_TIME, HeaderValue::from(taken.as_millis() as u64));
-    } else {
+    } else if marks.has(Marks::ENVOY) {
         headers.remove(&SERVICE_TIME);
     }
-    if session.peers.is_some() {
+    if session.peers.is_some() && marks.has(Marks::ENVOY) {
         let (id, metadata) = (headers.remove(&PEER_ID), headers.remove(&PEER));
         let discovers = session.peers.as_ref().is_some_and(|peers| peers.upstream_discovery);
         if let (true, Some(id), Some(metadata)) = (discovers, id, metadata) {

@@ -44,8 +44,16 @@ pub(crate) enum Verdict {
 }
 
 impl Retries {
-    /// From the route's policy; headers of the request may ask for more. They are taken away.
-    pub(crate) fn new(policy: Option<&Arc<RetryPolicy>>, headers: &mut HeaderMap) -> Self {
+    /// From the route's policy.
+    pub(crate) fn new(policy: Option<&Arc<RetryPolicy>>) -> Self {
+        let on = policy.map_or(RetryOn::default(), |policy| policy.on);
+        let left = policy.map_or(1, |policy| policy.retries);
+        let left = if on.0 == 0 { 0 } else { left };
+        Retries { policy: policy.cloned(), on, statuses: Vec::new(), left, made: 0 }
+    }
+
+    /// As the headers of the request ask, beside the policy. They are taken away.
+    pub(crate) fn asked(policy: Option<&Arc<RetryPolicy>>, headers: &mut HeaderMap) -> Self {
         let mut on = policy.map_or(RetryOn::default(), |policy| policy.on);
         for name in [&RETRY_ON, &RETRY_GRPC_ON] {
             if let Some(asked) = headers.remove(name) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::context::{Exchange, Reply, Session, Stop};
+use super::marks::Marks;
 use super::mirror::Copy;
 use crate::config::{HeaderOp, HeaderOps, HeaderText, HostRewrite, PathRewrite};
 use crate::fail::Failure;
@@ -30,7 +31,7 @@ pub(crate) struct Plan {
 
 /// Reads and takes away the client's metadata.
 pub(crate) fn read_peer(session: &Session, exchange: &mut Exchange) {
-    let Some(peers) = &session.peers else { return };
+    let Some(peers) = session.peers.as_ref().filter(|_| exchange.marks.has(Marks::ENVOY)) else { return };
     let headers = &mut exchange.facts.request_headers;
     let (id, metadata) = (headers.remove(&PEER_ID), headers.remove(&PEER));
     exchange.peer_asked = id.is_some() || metadata.is_some();

@@ -13,15 +13,17 @@ use super::body::{Messages, Pump};
 use super::context::{Exchange, Reply, Session, Stop};
 use super::down::Down;
 use super::head::{self, Arrived};
+use super::marks::Marks;
 use super::replay::Replay;
 use super::retry::{Retries, Verdict};
-use super::timeout::{Deadline, Limits, Watchdog};
+use super::timeout::{Deadline, Limits, Said, Watchdog};
 use super::up::Answer;
 use super::{mirror, relay, respond, route};
 use crate::cluster::Outcome;
 use crate::config::Direction;
 use crate::fail::Failure;
 use crate::filter::Step;
+use crate::h1;
 use crate::upstream::{NotOpen, report};
 
 const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
@@ -29,11 +31,16 @@ const OPERATION: HeaderName = HeaderName::from_static("x-envoy-decorator-operati
 /// Repetitions on a fresh connection that are safe and that no policy counts.
 const SPARE: u32 = 2;
 
-/// Serves one request. What remains of the connection is the caller's to judge.
-pub(crate) async fn exchange(session: &Session, down: &mut Down<'_>, arrived: Arrived, dog: &mut Watchdog) {
+/// Serves one request, and says when it ended. What remains of the connection is the caller's to judge.
+pub(crate) async fn exchange(
+    session: &Session,
+    down: &mut Down<'_>,
+    arrived: Arrived,
+    dog: &mut Watchdog,
+) -> Instant {
     // head
     let (mut exchange, refused) = head::admit(session, arrived);
-    dog.start(session.http.stream_idle_timeout);
+    dog.start_at(session.http.stream_idle_timeout, exchange.clock);
     let stopped = match refused {
         None => pipeline(session, &mut exchange, down, dog).await.err(),
         stopped => stopped,
@@ -59,8 +66,13 @@ pub(crate) async fn exchange(session: &Session, down: &mut Down<'_>, arrived: Ar
         }
     }
     // record
-    exchange.facts.ended = Some(Instant::now().into_std().saturating_duration_since(exchange.facts.start));
+    let now = Instant::now();
+    exchange.facts.ended = Some(now.into_std().saturating_duration_since(exchange.facts.start));
     session.worker.observer.request(&session.http, &exchange.facts);
+    for map in [exchange.facts.request_headers, exchange.facts.response_headers] {
+        h1::give_map(map);
+    }
+    now
 }
 
 async fn pipeline(
@@ -75,7 +87,10 @@ async fn pipeline(
     // filters
     for step in plan.steps {
         match step {
-            Step::Delay(delay) => pause(exchange, down, delay).await?,
+            Step::Delay(delay) => {
+                pause(exchange, down, delay).await?;
+                exchange.clock = Instant::now();
+            }
             answer => return Err(route::step_reply(exchange, &plan.decision, answer).into()),
         }
     }
@@ -89,10 +104,12 @@ async fn pipeline(
     let policy = to.forward().retry.as_ref().or(to.host.retry.as_ref());
     let headers = &mut exchange.facts.request_headers;
     let tell = !session.http.suppress_envoy_headers;
-    let limits = Limits::of(to.forward(), policy.map(|policy| &**policy), exchange.facts.grpc, tell, headers);
-    let retries = Retries::new(policy, headers);
+    let asks = exchange.marks.has(Marks::ENVOY);
+    let said = Said { grpc: exchange.facts.grpc, asks, tell };
+    let limits = Limits::of(to.forward(), policy.map(|policy| &**policy), said, headers);
+    let retries = if asks { Retries::asked(policy, headers) } else { Retries::new(policy) };
     if let Some(idle) = to.forward().idle_timeout {
-        dog.start(idle);
+        dog.start_at(idle, exchange.clock);
     }
     let empty = exchange.length.is_empty();
     let mut upload = if empty { Pump::flush_only() } else { Pump::default() };
@@ -110,7 +127,7 @@ async fn pipeline(
         receive: Deadline::default(),
         hash: plan.hash,
         tried: Vec::new(),
-        complete: empty.then(Instant::now),
+        complete: empty.then_some(exchange.clock),
         spare: SPARE,
     };
     match empty {
@@ -180,6 +197,7 @@ async fn attempts(
             }
         };
         wait(down, dog, call, delay).await?;
+        exchange.clock = Instant::now();
         call.rewind();
     }
 }
@@ -262,7 +280,7 @@ async fn pause(exchange: &mut Exchange, down: &mut Down<'_>, delay: Duration) ->
 /// The pause before a retry.
 async fn wait(down: &mut Down<'_>, dog: &mut Watchdog, call: &mut Call, delay: Duration) -> Result<(), Stop> {
     let sleep = tokio::time::sleep(delay);
-    match race(down, dog, call, &mut PerTry::off(), sleep).await {
+    match race(down, dog, call, &mut PerTry::off(Instant::now()), sleep).await {
         Ok(()) => Ok(()),
         Err(Ended::Stop(stop)) => Err(stop),
         Err(Ended::Failed { error, .. }) => Err(failed(&error, true)),
@@ -276,7 +294,7 @@ fn decorate(session: &Session, exchange: &mut Exchange) {
     }
     let operation = route::operation(exchange);
     let headers = &mut exchange.facts.request_headers;
-    let given = headers.remove(&OPERATION);
+    let given = exchange.marks.has(Marks::ENVOY).then(|| headers.remove(&OPERATION)).flatten();
     if session.conn.direction == Direction::Outbound {
         let value = operation.and_then(|name| HeaderValue::from_str(&name).ok());
         if let Some(value) = value {

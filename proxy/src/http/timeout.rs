@@ -30,13 +30,23 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// Off until [`Watchdog::start`].
     pub(crate) fn new() -> Self {
-        Watchdog { sleep: None, limit: Duration::ZERO, since: Instant::now() }
+        Watchdog::since(Instant::now())
+    }
+
+    /// As [`Watchdog::new`], where the moment is known.
+    pub(crate) fn since(since: Instant) -> Self {
+        Watchdog { sleep: None, limit: Duration::ZERO, since }
     }
 
     /// Counts from now; a limit of zero is none.
     pub(crate) fn start(&mut self, limit: Duration) {
+        self.start_at(limit, Instant::now());
+    }
+
+    /// Counts from a moment that is known already.
+    pub(crate) fn start_at(&mut self, limit: Duration, since: Instant) {
         self.limit = limit;
-        self.touch();
+        self.since = since;
     }
 
     /// Something happened.
@@ -97,13 +107,23 @@ pub(crate) struct Limits {
     pub(crate) per_try: Duration,
 }
 
+/// What matters to the limits beside the route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    /// The request is a gRPC call, whose own timeout may count.
+    pub(crate) grpc: bool,
+    /// The request has `x-envoy-*` headers.
+    pub(crate) asks: bool,
+    /// The upstream is told what it may expect.
+    pub(crate) tell: bool,
+}
+
 impl Limits {
-    /// From the route, which a request's own headers may override. `tell`: the upstream is told what it may expect.
+    /// From the route, which a request's own headers may override.
     pub(crate) fn of(
         forward: &Forward,
         retry: Option<&RetryPolicy>,
-        grpc: bool,
-        tell: bool,
+        Said { grpc, asks, tell }: Said,
         headers: &mut HeaderMap,
     ) -> Self {
         let mut whole = forward.timeout;
@@ -113,11 +133,9 @@ impl Limits {
         {
             whole = if max.is_zero() { asked } else { asked.min(max) };
         }
-        if let Some(asked) = take_ms(headers, &TIMEOUT_MS) {
-            whole = asked;
-        }
-        if let Some(asked) = take_ms(headers, &PER_TRY_MS) {
-            per_try = asked;
+        if asks {
+            whole = take_ms(headers, &TIMEOUT_MS).unwrap_or(whole);
+            per_try = take_ms(headers, &PER_TRY_MS).unwrap_or(per_try);
         }
         if !whole.is_zero() && per_try >= whole {
             per_try = Duration::ZERO;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use h2::client::ResponseFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use tokio::time::Instant;
 
 use super::body::{Side, Stream2, of_h1, of_h2};
 use crate::fail::Failure;
@@ -189,10 +190,10 @@ impl Up {
         }
     }
 
-    /// The exchange is over: the connection goes back if it is in order.
-    pub(crate) fn finish(self) {
+    /// The exchange is over, at about `now`: the connection goes back if it is in order.
+    pub(crate) fn finish(self, now: Instant) {
         match self {
-            Up::H1(single) => single.give_back(),
+            Up::H1(single) => single.give_back(now),
             Up::H2 { mut stream, lease, waiting, .. } => {
                 if stream.recv.as_ref().is_some_and(|recv| !recv.is_end_stream()) {
                     stream.reset(h2::Reason::CANCEL);

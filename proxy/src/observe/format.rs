@@ -142,7 +142,10 @@ impl TextFormat {
         if let Some(limit) = limit {
             cut(out, start + 1 + limit);
         }
-        close_text(out, start + 1);
+        match operator.is_plain() {
+            true => out.push('"'),
+            false => close_text(out, start + 1),
+        }
     }
 }
 

@@ -211,6 +211,21 @@ impl Operator {
         true
     }
 
+    /// Its text has nothing that JSON escapes.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Operator::StartTime(format) | Operator::EmitTime(format) => format.is_default(),
+            Operator::Address(..) | Operator::Number(_) => true,
+            Operator::Text(word) => {
+                matches!(word, Word::Protocol | Word::ResponseFlags | Word::TraceId | Word::GrpcStatus)
+            }
+            Operator::Request { name, other, .. } => {
+                *name == Field::Method && other.is_none() || *name == Field::Protocol
+            }
+            Operator::Response { .. } | Operator::Trailer { .. } | Operator::Fixed(_) | Operator::Absent => false,
+        }
+    }
+
     /// The value of an operator whose values are numbers, where there is one. `None`: its values are text.
     pub(super) fn number(&self, subject: &Subject<'_>) -> Option<Option<u64>> {
         match self {

@@ -80,6 +80,11 @@ impl TimeFormat {
         Ok(format)
     }
 
+    /// The form that is used where none is given.
+    pub(super) fn is_default(&self) -> bool {
+        self.parts.is_none()
+    }
+
     /// Appends the time in UTC.
     pub(super) fn write(&self, time: SystemTime, out: &mut String) {
         self.try_write(time, out).expect("every format was tried when it was parsed");

@@ -58,13 +58,16 @@ pub fn begin(
 
 /// A fresh `x-request-id`: a UUID of version 4 that says "not traced".
 pub fn request_id(rng: &mut impl RngExt) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let bits: u128 = rng.random();
     let bits = bits & !(0xF << 76) | 0x4 << 76;
     let bits = bits & !(0x3 << 62) | 0x2 << 62;
-    let hex = format!("{bits:032x}");
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    let text = format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32));
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    let places = text.iter_mut().filter(|place| **place == b'0');
+    for (place, shift) in places.zip((0..128).step_by(4).rev()) {
+        *place = DIGITS[(bits >> shift) as usize & 0xF];
+    }
+    HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes are visible")
 }
 
 fn nonzero(rng: &mut impl RngExt) -> u64 {

@@ -28,12 +28,12 @@ pub(super) struct Idle {
 }
 
 impl Single {
-    /// Returns the connection after an exchange; it is kept if another request may use it.
-    pub fn give_back(mut self) {
+    /// Returns the connection after an exchange; it is kept, as idle since `now`, if another request may use it.
+    pub fn give_back(mut self, now: Instant) {
         let fresh = self.slot.allows_more(&self.opened);
         if self.conn.is_reusable() && fresh {
             self.conn.release();
-            let idle = Idle { conn: self.conn, opened: self.opened, since: Instant::now() };
+            let idle = Idle { conn: self.conn, opened: self.opened, since: now };
             self.slot.idle.borrow_mut().push(idle);
             self.slot.home.freed.notify_one();
         }
