@@ -361,7 +361,9 @@ async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: 
     };
     let stream = Stream2::reading((!ended).then_some(body));
     let mut down = Down::H2 { respond, stream };
-    exchange(session, &mut down, arrived, &mut Watchdog::new()).await;
+    let now = Instant::now();
+    // Boxed, so that the task is made small and not moved about with the room of an exchange.
+    Box::pin(exchange(session, &mut down, arrived, &mut Watchdog::since(now))).await;
 }
 
 /// The one `host`; empty where there is none, or where two leave a choice.
