@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -22,11 +22,45 @@ pub enum Raw {
     Memory(DuplexStream),
 }
 
+/// A reader that takes no more than this at a time is read ahead for where a lot comes: TLS takes 4 KiB.
+const SMALL: usize = 8 * 1024;
+/// So many reads in a row that leave no room mean that a lot comes.
+const FULL_READS: u8 = 4;
+/// Bytes read ahead at once. Less than an eighth of it means that the flood is over.
+const AHEAD: usize = 64 * 1024;
+
 /// A raw stream with the bytes that were read from it before.
 #[derive(Debug)]
 pub struct Wire {
     base: Base,
     prefix: Bytes,
+    /// Only while a lot comes for a reader that takes little.
+    ahead: Option<Box<Ahead>>,
+    /// Reads in a row that left no room.
+    full: u8,
+}
+
+/// What was read ahead of a reader.
+#[derive(Debug)]
+struct Ahead {
+    bytes: Box<[u8]>,
+    from: usize,
+    to: usize,
+}
+
+impl Ahead {
+    fn new() -> Box<Self> {
+        Box::new(Ahead { bytes: vec![0; AHEAD].into(), from: 0, to: 0 })
+    }
+
+    /// Gives what fits; true where nothing is left.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let part = &self.bytes[self.from..self.to];
+        let n = part.len().min(buf.remaining());
+        buf.put_slice(&part[..n]);
+        self.from += n;
+        self.from == self.to
+    }
 }
 
 #[derive(Debug)]
@@ -53,13 +87,13 @@ impl Wire {
 
     /// A wire whose first bytes are `prefix`, already taken from the socket.
     pub fn with_prefix(raw: Raw, prefix: Bytes) -> Self {
-        Wire { base: Base::Direct(raw), prefix }
+        Wire { base: Base::Direct(raw), prefix, ahead: None, full: 0 }
     }
 
     /// The socket, where bytes can go past this wire: a plain one, with nothing read ahead or held back.
     pub fn bare_tcp(&self) -> Option<&TcpStream> {
         match &self.base {
-            Base::Direct(Raw::Tcp(tcp)) if self.prefix.is_empty() => Some(tcp),
+            Base::Direct(Raw::Tcp(tcp)) if self.prefix.is_empty() && self.ahead.is_none() => Some(tcp),
             _ => None,
         }
     }
@@ -168,10 +202,72 @@ impl AsyncRead for Wire {
             this.prefix.advance(n);
             return Poll::Ready(Ok(()));
         }
-        match &mut this.base {
+        let room = buf.remaining();
+        if this.ahead.is_none() && (this.full < FULL_READS || room > SMALL) {
+            ready!(this.base.poll_read(cx, buf))?;
+            this.full = if buf.remaining() == 0 && room <= SMALL { this.full.saturating_add(1) } else { 0 };
+            return Poll::Ready(Ok(()));
+        }
+        let ahead = this.ahead.get_or_insert_with(Ahead::new);
+        if ahead.from == ahead.to {
+            let mut read = ReadBuf::new(&mut ahead.bytes);
+            ready!(this.base.poll_read(cx, &mut read))?;
+            (ahead.from, ahead.to) = (0, read.filled().len());
+        }
+        let few = ahead.to < AHEAD / 8;
+        if ahead.give(buf) && few {
+            (this.ahead, this.full) = (None, 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Base {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
             Base::Direct(raw) => Pin::new(raw).poll_read(cx, buf),
             Base::Gathered(gathered) => gathered.poll_read(cx, buf),
             Base::Moving => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_flood_is_read_ahead_and_nothing_is_lost() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut wire = Wire::new(Raw::Memory(near));
+        let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        far.write_all(&sent).await.unwrap();
+        far.shutdown().await.unwrap();
+        let (mut got, mut most) = (Vec::new(), 0);
+        let mut small = [0; 4096];
+        loop {
+            let n = wire.read(&mut small).await.unwrap();
+            got.extend_from_slice(&small[..n]);
+            most = most.max(wire.ahead.as_ref().map_or(0, |ahead| ahead.to));
+            if n == 0 {
+                break;
+            }
+        }
+        assert!(got == sent, "{} of {} bytes, or other ones", got.len(), sent.len());
+        assert_eq!(most, AHEAD, "it was read ahead");
+        assert!(wire.ahead.is_none(), "and given back at the end");
+    }
+
+    #[tokio::test]
+    async fn who_asks_little_holds_no_buffer() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut wire = Wire::new(Raw::Memory(near));
+        for _ in 0..20 {
+            far.write_all(&[7; 1000]).await.unwrap();
+            let mut small = [0; 4096];
+            assert_eq!(wire.read(&mut small).await.unwrap(), 1000);
+            assert!(wire.ahead.is_none());
         }
     }
 }

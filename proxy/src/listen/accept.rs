@@ -5,11 +5,14 @@
 //! with it. Runs out of descriptors without spinning.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use socket2::{SockAddr, Socket};
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
@@ -30,8 +33,10 @@ pub(super) async fn run(
             ready = socket.readable() => ready?,
             _ = &mut stop => return Ok(()),
         };
-        match ready.try_io(|socket| socket.get_ref().accept()) {
-            Ok(Ok((accepted, peer))) => hand_over(accepted, peer, &name, &places),
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        match ready.try_io(|socket| acceptfrom_with(socket.get_ref(), flags).map_err(io::Error::from)) {
+            Ok(Ok((accepted, Some(peer)))) => hand_over(accepted, peer, &name, &places),
+            Ok(Ok((_, None))) => {}
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Ok(Err(error)) => {
                 // Out of descriptors, most likely: breathe, or this loop eats a core.
@@ -43,16 +48,11 @@ pub(super) async fn run(
     }
 }
 
-fn hand_over(accepted: Socket, peer: SockAddr, name: &Mutex<Arc<str>>, places: &Places) {
-    let prepared = move || {
-        accepted.set_nonblocking(true)?;
-        accepted.set_tcp_nodelay(true)?;
-        let local = accepted.local_addr()?.as_socket();
-        let socket: std::net::TcpStream = accepted.into();
-        Ok::<_, io::Error>((socket, local))
-    };
-    match (prepared(), peer.as_socket()) {
-        (Ok((socket, Some(local))), Some(peer)) => {
+/// `TCP_NODELAY` is the listening socket's, which its connections inherit.
+fn hand_over(accepted: OwnedFd, peer: SocketAddrAny, name: &Mutex<Arc<str>>, places: &Places) {
+    let socket = std::net::TcpStream::from(accepted);
+    match (socket.local_addr(), SocketAddr::try_from(peer)) {
+        (Ok(local), Ok(peer)) => {
             let listener = name.lock().clone();
             if !places.place(socket, listener, peer, local) {
                 tracing::debug!(%peer, "a connection came when no worker took any");

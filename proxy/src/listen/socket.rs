@@ -57,6 +57,8 @@ pub(super) fn listen(address: SocketAddr, transparent: bool) -> io::Result<Socke
         })?;
     }
     socket.set_reuse_address(true)?;
+    // Its connections inherit this.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

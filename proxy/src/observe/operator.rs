@@ -222,7 +222,9 @@ impl Operator {
             Operator::Request { name, other, .. } => {
                 *name == Field::Method && other.is_none() || *name == Field::Protocol
             }
-            Operator::Response { .. } | Operator::Trailer { .. } | Operator::Fixed(_) | Operator::Absent => false,
+            Operator::Response { .. } | Operator::Trailer { .. } | Operator::Fixed(_) | Operator::Absent => {
+                false
+            }
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Flow {
     held: Bytes,
     pipe: Option<Pipe>,
     busy: u32,
+    /// The source broke behind what was read last.
+    broken: bool,
     pub(super) bytes: u64,
     stage: Stage,
 }
@@ -115,10 +117,8 @@ impl Flow {
     ) -> Result<Poll<usize>, Side> {
         let n = BUFFER.with_borrow_mut(|scratch| {
             let mut buf = ReadBuf::new(scratch);
-            match Pin::new(&mut *from).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                Poll::Ready(Err(_)) => return Err(Side::Source),
+            match self.poll_fill(cx, from, &mut buf)? {
+                Poll::Ready(()) => {}
                 Poll::Pending => return Ok(Poll::Pending),
             }
             let mut rest = buf.filled();
@@ -144,6 +144,30 @@ impl Flow {
             }
         }
         Ok(n)
+    }
+
+    /// Reads all that is there and fits: TLS gives a record at a time, and a write for each would be many.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        buf: &mut ReadBuf<'_>,
+    ) -> Result<Poll<()>, Side> {
+        while !self.broken && buf.remaining() > 0 {
+            let before = buf.filled().len();
+            match Pin::new(&mut *from).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) if buf.filled().len() > before => {}
+                Poll::Ready(Ok(())) => break,
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Pending if before == 0 => return Ok(Poll::Pending),
+                Poll::Pending => break,
+            }
+        }
+        match self.broken && buf.filled().is_empty() {
+            true => Err(Side::Source),
+            false => Ok(Poll::Ready(())),
+        }
     }
 
     fn poll_splice(

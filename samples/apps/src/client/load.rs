@@ -5,6 +5,7 @@
 
 use super::args::{Outcome, RequestArgs, url};
 use super::histogram::Histogram;
+use super::pacer::Pacer;
 use crate::net::{CallError, Dialing, Link, duration, ended};
 use bytes::Bytes;
 use clap::Args;
@@ -73,6 +74,7 @@ struct Run<'a> {
     args: &'a LoadArgs,
     dialing: Dialing,
     template: Request<Full<Bytes>>,
+    pacer: Pacer,
     started: Instant,
     until: Option<Instant>,
     taken: Cell<u64>,
@@ -89,12 +91,16 @@ pub async fn run(args: LoadArgs) -> ExitCode {
         Ok(ready) => ready,
         Err(cause) => return Outcome::refused(&format!("{cause:#}")),
     };
+    let pacer = match Pacer::start() {
+        Ok(pacer) => pacer,
+        Err(cause) => return Outcome::refused(&format!("no thread for the clock: {cause}")),
+    };
     let started = Instant::now();
     let default = if args.number > 0 { Duration::ZERO } else { Duration::from_secs(10) };
     let length = args.duration.unwrap_or(default);
     let until = (!length.is_zero()).then(|| started + length);
     let (taken, stats) = (Cell::new(0), RefCell::default());
-    let run = Run { args: &args, dialing, template, started, until, taken, stats };
+    let run = Run { args: &args, dialing, template, pacer, started, until, taken, stats };
     tokio::select! {
         _ = join_all((0..args.concurrency.max(1)).map(|_| run.worker())) => {}
         () = run.progress() => {}
@@ -138,7 +144,7 @@ impl Run<'_> {
     async fn worker(&self) {
         let mut link = None;
         while let Some(due) = self.take() {
-            sleep_until(due).await;
+            self.pacer.wait(due).await;
             let begun = if self.args.qps > 0.0 { due } else { Instant::now() };
             let limit = self.args.request.limit().unwrap_or(Duration::from_secs(60));
             let work = self.one(&mut link);

@@ -7,6 +7,7 @@ mod cookies;
 pub mod fetch;
 pub mod histogram;
 pub mod load;
+mod pacer;
 pub mod request;
 pub mod tcp;
 
