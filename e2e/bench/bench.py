@@ -23,6 +23,7 @@ NICE = []
 # scenario: (what, modes chained front to back, backend kind, what a "request" is)
 SCENARIOS = {
     "h1":        ("HTTP/1.1 keepalive, GET, 1 KB response", ["http1"], "h1"),
+    "h1-cores":  ("as h1, proxy and load share both cores: for peers with several workers", ["http1"], "h1"),
     "h1-10k":    ("HTTP/1.1 keepalive, POST 10 KB, 10 KB response", ["http1"], "h1"),
     "h2":        ("h2c both sides, 1 KB response", ["http2"], "h2"),
     "mtls":      ("plain -> proxy -> mutual TLS -> proxy -> backend, 1 KB, keepalive",
@@ -384,7 +385,7 @@ def run_bulk(addr, front, back, secs, conns, core):
 
 
 # ------------------------------------------------------------------ one measurement
-def start_chain(a, run, peer, modes, back_kind, ports, d, certs, big=None):
+def start_chain(a, run, peer, modes, back_kind, ports, d, certs, big=None, core=None):
     """Start the peer's processes for these modes, back to front. Returns (front address,
     port, sids) or None where the peer cannot."""
     up = ports[back_kind]
@@ -415,7 +416,7 @@ def start_chain(a, run, peer, modes, back_kind, ports, d, certs, big=None):
         up, listen = listen, listen + 1
     sids = set()
     for s in specs:
-        sids.add(run.start(s, a.cores[0], os.path.join(d, peer.name + ".log")).pid)
+        sids.add(run.start(s, core or a.cores[0], os.path.join(d, peer.name + ".log")).pid)
     return LO, up, sids
 
 
@@ -471,7 +472,8 @@ def one(a, peer, scn, ports, d, certs):
     run = Running()
     try:
         t0 = time.monotonic()
-        st = start_chain(a, run, peer, modes, kind, ports, d, certs, big)
+        st = start_chain(a, run, peer, modes, kind, ports, d, certs, big,
+                         "%d,%d" % tuple(a.cores) if scn == "h1-cores" else None)
         if st is None:
             return None
         addr, port, sids = st
@@ -543,7 +545,7 @@ def one(a, peer, scn, ports, d, certs):
             return idle_mem(a, addr, port, sids, a.idle_conns)
         base = "http://%s:%d" % (addr, port)
         lua = None
-        if scn in ("h1", "mtls", "tcp-small", "mtcp-small"):
+        if scn in ("h1", "h1-cores", "mtls", "tcp-small", "mtcp-small"):
             go = lambda s: run_wrk(a, base + "/1k", s, a.conns)
         elif scn in ("h1-10k", "mtls-10k"):
             lua = os.path.join(d, "post.lua")

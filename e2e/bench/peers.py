@@ -203,11 +203,11 @@ class Envoy:
 
 class Twin(Envoy):
     """Our proxy, driven by the very bootstrap file that drives the Envoy of the same variant
-    (BENCH_OURS, else `proxy` on PATH; flags -c FILE --concurrency 1 as Envoy has them)."""
+    (BENCH_OURS, else `proxy` on PATH; flags -c FILE --concurrency N as Envoy has them)."""
 
-    def __init__(self, name, variant):
+    def __init__(self, name, variant, workers=1):
         super().__init__(name, variant)
-        self.bin = find("BENCH_OURS", "proxy")
+        self.bin, self.workers = find("BENCH_OURS", "proxy"), workers
 
     def _tls(self, ctx, server, mutual):  # between our own sidecars: our own ALPN first, HTTP/2 on the hop
         t = super()._tls(ctx, server, mutual)
@@ -217,7 +217,7 @@ class Twin(Envoy):
 
     def spec(self, mode, ctx):
         s = super().spec(mode, ctx)
-        return s and Spec([self.bin, "-c", s.argv[2], "--concurrency", "1"])
+        return s and Spec([self.bin, "-c", s.argv[2], "--concurrency", str(self.workers)])
 
 
 # ---------------------------------------------------------------- nginx
@@ -409,7 +409,8 @@ class Plug:
 
 def builtin():
     ps = [Direct(), Envoy("envoy", "lean"), Envoy("envoy-istio", "istio"),
-          Envoy("envoy-h2mtls", "h2"), Twin("ours", "lean"), Twin("ours-istio", "istio"), Nginx(), Nginx("nginx-new", "BENCH_NGINX_NEW", True),
+          Envoy("envoy-h2mtls", "h2"), Twin("ours", "lean"), Twin("ours-istio", "istio"),
+          Twin("ours-istio-2", "istio", 2), Nginx(), Nginx("nginx-new", "BENCH_NGINX_NEW", True),
           Haproxy("haproxy"), Haproxy("haproxy-splice", "splice"),
           Haproxy("haproxy-h2mtls", "h2"), Haproxy("haproxy-new", "", "BENCH_HAPROXY_NEW"),
           Haproxy("haproxy-new-h2mtls", "h2", "BENCH_HAPROXY_NEW"), Ztunnel()]

@@ -9,7 +9,8 @@ import sys
 
 BEGIN, END = "<!-- table: written by cargo xtask bench --write -->", "<!-- end of table -->"
 
-# scenario, what, figure, unit, whose figure is the base, target ratio to it
+# scenario, what, figure, unit, whose figure is the base (SCENARIO/PROXY, or a proxy in the same scenario), target ratio
+# to it, and whose figure it is where that is not OURS
 ROWS = [
     ("h1", "HTTP/1.1 keepalive, 1 KB", "cpu_per_1k", "CPU s/1000", "envoy", .45),
     ("h1-10k", "HTTP/1.1 keepalive, 10 KB both ways", "cpu_per_1k", "CPU s/1000", "envoy", .45),
@@ -23,6 +24,8 @@ ROWS = [
     ("mtcp-bulk", "TCP bulk over mutual TLS", "cpu_per_gb", "CPU s/GB", "envoy", .75),
     ("lat", "p99 at a fixed rate, HTTP/1.1", "p99_ms", "ms", "envoy", .60),
     ("lat-mtls", "p99 at a fixed rate, mutual TLS pair", "p99_ms", "ms", "envoy", .45),
+    ("h1-cores", "two workers, against one worker", "cpu_per_1k", "CPU s/1000", "ours-istio", 1.1, "ours-istio-2"),
+    ("bigcfg", "10,000 routes, against one route", "cpu_per_1k", "CPU s/1000", "h1/ours-istio", 1.05),
     ("idle-mem", "memory per idle connection", "kb_per_conn", "KiB", "envoy", None),
     ("startup", "process start to first 200", "startup_ms", "ms", "envoy", None),
     ("startup", "RSS at start", "rss_kb", "KiB", "envoy", None),
@@ -46,8 +49,9 @@ def figure(runs, scenario, proxy, key):
 
 
 def rows(runs):
-    for scenario, what, key, unit, base, target in ROWS:
-        ours, theirs = figure(runs, scenario, OURS, key), figure(runs, scenario, base, key)
+    for scenario, what, key, unit, base, target, *who in ROWS:
+        other, proxy = base.split("/") if "/" in base else (scenario, base)
+        ours, theirs = figure(runs, scenario, who[0] if who else OURS, key), figure(runs, other, proxy, key)
         both = [n for n in ours if n in theirs and theirs[n]]
         if both:
             ratio = statistics.median(ours[n] / theirs[n] for n in both)

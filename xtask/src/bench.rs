@@ -13,9 +13,9 @@ use crate::{equip, image, sh};
 
 /// Every scenario of the table in docs/perf.md.
 const SCENARIOS: &str =
-    "h1,h1-10k,h2,mtls,tls,tls-conn,h1-conn,tcp-bulk,mtcp-bulk,lat,lat-mtls,idle-mem,startup,bigcfg";
+    "h1,h1-cores,h1-10k,h2,mtls,tls,tls-conn,h1-conn,tcp-bulk,mtcp-bulk,lat,lat-mtls,idle-mem,startup,bigcfg";
 /// Envoy with as little and with as much as a mesh has always on, with an HTTP/2 hop, and ours on the same files.
-const PROXIES: &str = "envoy,envoy-h2mtls,ours-istio";
+const PROXIES: &str = "envoy,envoy-h2mtls,ours-istio,ours-istio-2";
 
 /// Builds, fetches, runs.
 pub(crate) fn bench(args: &[String]) -> Result<()> {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::setup::{cores, keeper, mark, node, plan};
-use super::threads::{WorkerStart, accept_thread, thread, work};
+use super::threads::{Acceptor, WorkerStart, thread, work};
 use crate::config::Config;
 use crate::identity::{Keeper, serve_sds};
 use crate::listen::{Fresh, Listeners, Places, StatsTable};
@@ -137,10 +137,10 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
     });
     let (trigger, watch) = drain::pair();
     let (spans, exported) = mpsc::channel(SPANS);
-    let mut threads = workers(&process, inboxes, &introduction, &spans, dialer, &watch)?;
-    drop((spans, watch));
     let (accept_trigger, accept_watch) = drain::pair();
-    threads.push(accept_thread(&process, names, dialer, accept_watch)?);
+    let acceptor = Acceptor { process: process.clone(), names, dialer, watch: accept_watch };
+    let introduced = Introduced { introduction, spans, dialer, watch };
+    let threads = workers(&process, inboxes, introduced, acceptor)?;
     let (ports_trigger, ports_watch) = drain::pair();
     admin::start(&process, boot.admin, &ports_watch).await?;
     status::start(&process, dialer, &ports_watch).await?;
@@ -183,24 +183,35 @@ fn learn(process: &Process, keeper: Option<Keeper>, plan: Option<Plan>) {
     }
 }
 
+/// What all workers get.
+struct Introduced {
+    introduction: Arc<crate::worker::Node>,
+    spans: mpsc::Sender<observe::Exported>,
+    dialer: TcpDialer,
+    watch: drain::Watch,
+}
+
 fn workers(
     process: &Arc<Process>,
     inboxes: Vec<mpsc::UnboundedReceiver<Fresh>>,
-    introduction: &Arc<crate::worker::Node>,
-    spans: &mpsc::Sender<observe::Exported>,
-    dialer: TcpDialer,
-    drain: &drain::Watch,
+    all: Introduced,
+    acceptor: Acceptor,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::with_capacity(inboxes.len());
+    let mut threads = Vec::with_capacity(inboxes.len() + 1);
+    let (mut alone, apart) = if inboxes.len() == 1 { (Some(acceptor), None) } else { (None, Some(acceptor)) };
+    if let Some(acceptor) = apart {
+        threads.push(acceptor.start()?);
+    }
     for (index, inbox) in inboxes.into_iter().enumerate() {
         let start = WorkerStart {
             index,
             inbox,
             process: process.clone(),
-            introduction: introduction.clone(),
-            spans: spans.clone(),
-            dialer,
-            drain: drain.clone(),
+            introduction: all.introduction.clone(),
+            spans: all.spans.clone(),
+            dialer: all.dialer,
+            drain: all.watch.clone(),
+            acceptor: alone.take(),
         };
         threads.push(thread(&format!("worker-{index}"), move || work(start))?);
     }

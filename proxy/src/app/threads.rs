@@ -43,11 +43,21 @@ pub(super) struct WorkerStart {
     pub(super) spans: mpsc::Sender<observe::Exported>,
     pub(super) dialer: TcpDialer,
     pub(super) drain: drain::Watch,
+    /// A lone worker accepts its connections itself: handing them over would be two changes of thread for each.
+    pub(super) acceptor: Option<Acceptor>,
+}
+
+/// Listening sockets and DNS, with what they need.
+pub(super) struct Acceptor {
+    pub(super) process: Arc<Process>,
+    pub(super) names: base::Live<wire::nds::NameTable>,
+    pub(super) dialer: TcpDialer,
+    pub(super) watch: drain::Watch,
 }
 
 /// The life of a worker thread.
 pub(super) fn work(start: WorkerStart) {
-    let WorkerStart { index, mut inbox, process, introduction, spans, dialer, drain } = start;
+    let WorkerStart { index, mut inbox, process, introduction, spans, dialer, drain, acceptor } = start;
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, index, "a worker could not start"),
@@ -68,6 +78,9 @@ pub(super) fn work(start: WorkerStart) {
         });
         let admit = Admit::new(worker, process.listener_stats.clone(), shard.clone());
         tokio::task::spawn_local(shard.clone().flush_for_ever());
+        if let Some(acceptor) = acceptor {
+            tokio::task::spawn_local(acceptor.run());
+        }
         loop {
             tokio::select! {
                 fresh = inbox.recv() => match fresh {
@@ -83,37 +96,33 @@ pub(super) fn work(start: WorkerStart) {
     });
 }
 
-pub(super) fn accept_thread(
-    process: &Arc<Process>,
-    names: base::Live<wire::nds::NameTable>,
-    dialer: TcpDialer,
-    watch: drain::Watch,
-) -> anyhow::Result<JoinHandle<()>> {
-    let process = process.clone();
-    thread("accept", move || {
-        let runtime = match runtime() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "the acceptor could not start"),
+impl Acceptor {
+    /// A thread of its own, for several workers.
+    pub(super) fn start(self) -> anyhow::Result<JoinHandle<()>> {
+        thread("accept", move || match runtime() {
+            Ok(runtime) => runtime.block_on(self.run()),
+            Err(error) => tracing::error!(%error, "the acceptor could not start"),
+        })
+    }
+
+    async fn run(self) {
+        let Acceptor { process, names, dialer, watch: mut end } = self;
+        if let Source::Agent(agent) = &process.settings.source {
+            for address in &agent.ports.dns {
+                let settings = dns::Settings::of(agent, *address, dialer.mark);
+                dns::start(settings, names.clone(), process.dns.clone());
+            }
+        }
+        let listeners = process.listeners.clone();
+        let follow = async {
+            warm(&process).await;
+            listeners.follow(process.config.clone(), process.places.clone()).await;
         };
-        let mut end = watch.clone();
-        runtime.block_on(async {
-            if let Source::Agent(agent) = &process.settings.source {
-                for address in &agent.ports.dns {
-                    let settings = dns::Settings::of(agent, *address, dialer.mark);
-                    dns::start(settings, names.clone(), process.dns.clone());
-                }
-            }
-            let listeners = process.listeners.clone();
-            let follow = async {
-                warm(&process).await;
-                listeners.follow(process.config.clone(), process.places.clone()).await;
-            };
-            tokio::select! {
-                () = follow => {}
-                () = end.immediate() => {}
-            }
-        });
-    })
+        tokio::select! {
+            () = follow => {}
+            () = end.immediate() => {}
+        }
+    }
 }
 
 /// Listening before routes have come would answer 404 to the first requests.
