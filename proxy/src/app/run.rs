@@ -85,7 +85,7 @@ async fn serve_agent(settings: &Settings, path: &Path) -> anyhow::Result<()> {
     }
 }
 
-async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
+async fn serve(mut settings: Settings, extras: Extras) -> anyhow::Result<()> {
     if let Source::Agent(agent) = &settings.source
         && agent.only
     {
@@ -95,8 +95,13 @@ async fn serve(settings: Settings, extras: Extras) -> anyhow::Result<()> {
     let config = base::Live::new(Config::default());
     let secrets = Secrets::new();
     let mut store = Store::new(config.clone(), Arc::new(secrets.clone()));
-    let boot = match &settings.source {
-        Source::Bootstrap(bootstrap) => load(bootstrap, &mut store)?,
+    let boot = match &mut settings.source {
+        Source::Bootstrap(bootstrap) => {
+            let boot = load(bootstrap, &mut store)?;
+            // What it says is in force now; its text can be as large as all of that.
+            (bootstrap.text, bootstrap.overlay) = Default::default();
+            boot
+        }
         Source::Agent(_) => Boot::default(),
     };
     for field in &boot.ignored {

@@ -109,7 +109,7 @@ fn network_filter(mut filter: listener::Filter, ends: &mut Ends, slots: &mut Slo
     }
     match type_name(&any.type_url) {
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" => {
-            ends.http = Some(http_chain(unpack(&any)?, slots).at("typed_config")?);
+            ends.http = Some(http_chain(&any.value, slots).at("typed_config")?);
         }
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy" => {
             ends.tcp = Some(tcp_chain(unpack(&any)?, slots).at("typed_config")?);

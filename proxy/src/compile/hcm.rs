@@ -13,14 +13,20 @@ use wire::pb::envoy::r#type::tracing::v3 as tags;
 
 use super::access_log::access_logs;
 use super::filter::filters;
-use super::read::{At, Lower, done, duration_or, flag, harmless, number, refuse, text, type_name, unpack};
+use super::read::{
+    At, Lower, apart, done, duration_or, flag, harmless, number, refuse, text, type_name, unpack,
+};
 use super::slots::Slots;
 use crate::config::{Codec, ForwardClientCert, H2Options, HttpChain, RouteSource, TagValue, Tracing, Xfcc};
 
 use hcm::http_connection_manager as m;
 
-/// Lowers a connection manager.
-pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots) -> Lower<HttpChain> {
+/// The field `route_config`, which can be nearly all of it.
+const ROUTE_CONFIG: u32 = 4;
+
+/// Lowers an encoded connection manager.
+pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
+    let (mut one, route_config) = apart::<hcm::HttpConnectionManager>(bytes, ROUTE_CONFIG)?;
     // 100-continue is always passed on; connections close when their last byte is written; a wrong message always
     // ends an HTTP/1 connection.
     harmless!(one; proxy_100_continue, delayed_close_timeout, stream_error_on_invalid_http_message);
@@ -32,7 +38,7 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
         m::CodecType::Http3 => return refuse("codec_type", "HTTP/3 is not supported"),
     };
     one.codec_type = 0;
-    let (routes, route_name) = routes(one.route_specifier.take(), slots)?;
+    let (routes, route_name) = routes(one.route_specifier.take(), &route_config, slots)?;
     let server_pass_through = match one.server_header_transformation() {
         m::ServerHeaderTransformation::Overwrite => false,
         m::ServerHeaderTransformation::PassThrough => true,
@@ -98,16 +104,24 @@ pub(super) fn http_chain(mut one: hcm::HttpConnectionManager, slots: &mut Slots)
     Ok(chain)
 }
 
-fn routes(specifier: Option<m::RouteSpecifier>, slots: &mut Slots) -> Lower<(RouteSource, Arc<str>)> {
-    match specifier {
-        Some(m::RouteSpecifier::RouteConfig(config)) => {
-            let part = super::route::table(config, "", slots).at("route_config")?;
+fn routes(
+    other: Option<m::RouteSpecifier>,
+    inline: &[&[u8]],
+    slots: &mut Slots,
+) -> Lower<(RouteSource, Arc<str>)> {
+    match other {
+        None if !inline.is_empty() => {
+            // Parts of a message make the message.
+            let part = super::route::table(&inline.concat(), "", slots).at("route_config")?;
             if part.vhds {
                 return refuse("route_config.vhds", "an inline route configuration cannot have vhds");
             }
             let name = part.table.name.clone();
             Ok((RouteSource::Inline(Arc::new(part.table)), name))
         }
+        Some(_) if !inline.is_empty() => refuse("route_config", "excludes other sources of routes"),
+        // Taken out above.
+        Some(m::RouteSpecifier::RouteConfig(_)) => refuse("route_config", "is no message"),
         Some(m::RouteSpecifier::Rds(rds)) => {
             use core::config_source::ConfigSourceSpecifier as S;
             match rds.config_source.and_then(|source| source.config_source_specifier) {

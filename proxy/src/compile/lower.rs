@@ -3,17 +3,15 @@
 
 use std::sync::Arc;
 
-use prost::{Message, Name};
 use wire::pb::envoy::config::cluster::v3::Cluster as ClusterMessage;
 use wire::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use wire::pb::envoy::config::listener::v3::Listener as ListenerMessage;
-use wire::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost as VirtualHostMessage};
 use wire::pb::envoy::extensions::transport_sockets::tls::v3::Secret as SecretMessage;
 use wire::{Kind, Reject, Resource};
 
 use super::cluster::ClusterPart;
 use super::endpoint::Assignment;
-use super::read::{Lower, Refusal};
+use super::read::{Lower, Refusal, decode};
 use super::route::RoutePart;
 use super::secret::{self, SecretPart};
 use super::slots::Slots;
@@ -43,38 +41,34 @@ fn parts(resource: &Resource, slots: &mut Slots) -> Lower<Part> {
     let version = &*resource.version;
     Ok(match resource.kind {
         Kind::Cluster => {
-            let part = cluster::cluster(decode::<ClusterMessage>(resource)?, version)?;
+            let part = cluster::cluster(decode::<ClusterMessage>(&resource.bytes)?, version)?;
             named(resource, &part.name)?;
             Part::Cluster(Box::new(part))
         }
         Kind::Endpoints => {
-            let message = decode::<ClusterLoadAssignment>(resource)?;
+            let message = decode::<ClusterLoadAssignment>(&resource.bytes)?;
             named(resource, &message.cluster_name)?;
             Part::Endpoints(endpoint::assignment(message, version)?)
         }
         Kind::Listener => {
-            let part = listener::listener(decode::<ListenerMessage>(resource)?, version, slots)?;
+            let part = listener::listener(decode::<ListenerMessage>(&resource.bytes)?, version, slots)?;
             named(resource, &part.name)?;
             Part::Listener(Arc::new(part))
         }
         Kind::Route => {
-            let part = route::table(decode::<RouteConfiguration>(resource)?, version, slots)?;
+            let part = route::table(&resource.bytes, version, slots)?;
             named(resource, &part.table.name)?;
             Part::Route(Box::new(part))
         }
         Kind::VirtualHost => {
-            let message = decode::<VirtualHostMessage>(resource)?;
-            Part::VirtualHost(Arc::new(route::virtual_host(message, version, route::VHDS_MAX_BODY, slots)?))
+            let host = route::virtual_host(&resource.bytes, version, route::VHDS_MAX_BODY, slots)?;
+            Part::VirtualHost(Arc::new(host))
         }
-        Kind::Secret => Part::Secret(secret::secret(decode::<SecretMessage>(resource)?)?),
-        Kind::NameTable => Part::Names(Arc::new(decode(resource)?)),
-        Kind::Workload => Part::Workload(Arc::new(decode(resource)?)),
+        Kind::Secret => Part::Secret(secret::secret(decode::<SecretMessage>(&resource.bytes)?)?),
+        Kind::NameTable => Part::Names(Arc::new(decode(&resource.bytes)?)),
+        Kind::Workload => Part::Workload(Arc::new(decode(&resource.bytes)?)),
         Kind::Extension => return Err(Refusal::new("extension configuration discovery is not supported")),
     })
-}
-
-fn decode<M: Message + Name + Default>(resource: &Resource) -> Lower<M> {
-    resource.decode().map_err(|error| Refusal::new(format!("{} does not decode: {error}", M::full_name())))
 }
 
 /// What a resource calls itself must be what it is called.

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost::{Message, Name};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::{DecodeError, Message, Name};
 use wire::pb::envoy::config::core::v3 as core;
 use wire::pb::envoy::r#type::v3 as kinds;
 use wire::pb::google::protobuf as google;
@@ -86,7 +87,33 @@ pub(super) fn unpack<M: Message + Name + Default>(any: &google::Any) -> Lower<M>
     if name != M::full_name() {
         return Err(Refusal::new(format!("type {name}, expected {}", M::full_name())));
     }
-    M::decode(any.value.as_slice()).map_err(|error| Refusal::new(format!("{name} does not decode: {error}")))
+    decode(&any.value)
+}
+
+/// Decodes a message that is one.
+pub(super) fn decode<M: Message + Name + Default>(bytes: &[u8]) -> Lower<M> {
+    M::decode(bytes).map_err(|error| Refusal::new(format!("{} does not decode: {error}", M::full_name())))
+}
+
+/// Takes the elements of the list `tag` out of an encoded message: what is left, and each of them still encoded. Typed
+/// messages of Envoy take kilobytes each; of a long list only one at a time is worth that.
+pub(super) fn apart<M: Message + Name + Default>(mut from: &[u8], tag: u32) -> Lower<(M, Vec<&[u8]>)> {
+    let wrong = |error: DecodeError| Refusal::new(format!("{} does not decode: {error}", M::full_name()));
+    let (mut rest, mut list) = (Vec::new(), Vec::new());
+    while !from.is_empty() {
+        let start = from;
+        let (number, wire) = decode_key(&mut from).map_err(wrong)?;
+        let body = from;
+        skip_field(wire, number, &mut from, DecodeContext::default()).map_err(wrong)?;
+        if number == tag && wire == WireType::LengthDelimited {
+            let mut body = &body[..body.len() - from.len()];
+            decode_varint(&mut body).map_err(wrong)?;
+            list.push(body);
+        } else {
+            rest.extend_from_slice(&start[..start.len() - from.len()]);
+        }
+    }
+    Ok((decode(&rest)?, list))
 }
 
 /// The message name of a type URL.
@@ -209,6 +236,25 @@ pub(super) fn inline(source: core::DataSource) -> Lower<Vec<u8>> {
 mod tests {
     use super::*;
     use wire::pb::envoy::config::route::v3 as route;
+
+    #[test]
+    fn a_list_is_taken_apart() {
+        let host = |name: &str| route::VirtualHost { name: name.into(), ..Default::default() };
+        let whole = route::RouteConfiguration {
+            name: "r".into(),
+            virtual_hosts: vec![host("a"), host(""), host("b")],
+            ignore_port_in_host_matching: true,
+            ..Default::default()
+        };
+        let bytes = whole.encode_to_vec();
+        let (rest, hosts) = apart::<route::RouteConfiguration>(&bytes, 2).expect("valid");
+        let virtual_hosts = hosts.into_iter().map(|one| decode(one).expect("valid")).collect();
+        assert_eq!(route::RouteConfiguration { virtual_hosts, ..rest }, whole);
+        for broken in [&[0x12, 5, 1][..], &[0x80], &[0x0a, 1, 0xff]] {
+            let refusal = apart::<route::RouteConfiguration>(broken, 2).unwrap_err();
+            assert!(refusal.reason.contains("RouteConfiguration does not decode"), "{refusal:?}");
+        }
+    }
 
     #[test]
     fn what_is_left_is_named() {

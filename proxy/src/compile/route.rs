@@ -11,7 +11,9 @@ use wire::pb::envoy::config::route::v3 as route;
 use super::action::{self, ActionContext};
 use super::filter::{cors_field, overlay};
 use super::headers::{operations, take_lists};
-use super::read::{At, Lower, Refusal, done, flag, harmless, number, refuse, runtime_parts, text};
+use super::read::{
+    At, Lower, Refusal, apart, decode, done, flag, harmless, number, refuse, runtime_parts, text,
+};
 use super::slots::Slots;
 use super::text::{grpc_condition, headers, queries, regex};
 use crate::config::{PathMatch, RouteTable, Rule, VirtualHost};
@@ -28,16 +30,16 @@ pub struct RoutePart {
     pub vhds: bool,
 }
 
-/// Lowers a route configuration.
-pub(super) fn table(
-    mut config: route::RouteConfiguration,
-    version: &str,
-    slots: &mut Slots,
-) -> Lower<RoutePart> {
+/// Fields that are taken apart.
+const VIRTUAL_HOSTS: u32 = 2;
+const ROUTES: u32 = 3;
+
+/// Lowers an encoded route configuration, one route after another.
+pub(super) fn table(config: &[u8], version: &str, slots: &mut Slots) -> Lower<RoutePart> {
+    let (mut config, hosts) = apart::<route::RouteConfiguration>(config, VIRTUAL_HOSTS)?;
     // Missing clusters fail in place; whether the control plane wanted them checked changes nothing.
     harmless!(config; validate_clusters, metadata);
     let max_body = number(config.max_direct_response_body_size_bytes.take(), MAX_BODY);
-    let hosts = std::mem::take(&mut config.virtual_hosts);
     let hosts = hosts.into_iter().enumerate().map(|(index, host)| {
         virtual_host(host, version, max_body, slots).item("virtual_hosts", index).map(Arc::new)
     });
@@ -58,13 +60,14 @@ pub(super) fn table(
     Ok(RoutePart { table, vhds })
 }
 
-/// Lowers one virtual host, inline or by VHDS.
+/// Lowers one encoded virtual host, inline or by VHDS.
 pub(super) fn virtual_host(
-    mut host: route::VirtualHost,
+    host: &[u8],
     version: &str,
     max_body: u32,
     slots: &mut Slots,
 ) -> Lower<VirtualHost> {
+    let (mut host, routes) = apart::<route::VirtualHost>(host, ROUTES)?;
     // Virtual clusters only name further metrics; buffers for retries have their own limit here.
     harmless!(host; virtual_clusters, metadata, per_request_buffer_limit_bytes, request_body_buffer_limit);
     let overlay = overlay(std::mem::take(&mut host.typed_per_filter_config))?;
@@ -85,8 +88,9 @@ pub(super) fn virtual_host(
         .at("retry_policy")?
         .map(Arc::new);
     let context = ActionContext { max_body, retry: retry.clone() };
-    let routes = std::mem::take(&mut host.routes).into_iter().enumerate();
-    let rules = routes.map(|(index, one)| rule(one, &context, slots).item("routes", index).map(Arc::new));
+    let rules = routes.into_iter().enumerate().map(|(index, one)| {
+        decode(one).and_then(|one| rule(one, &context, slots)).item("routes", index).map(Arc::new)
+    });
     let lowered = VirtualHost {
         rules: rules.collect::<Lower<_>>()?,
         name: text(std::mem::take(&mut host.name)),

@@ -200,6 +200,10 @@ impl AsyncRead for Wire {
             let n = this.prefix.len().min(buf.remaining());
             buf.put_slice(&this.prefix[..n]);
             this.prefix.advance(n);
+            if this.prefix.is_empty() {
+                // Empty, but still holding what was read before the connection was served.
+                this.prefix = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let room = buf.remaining();
