@@ -42,35 +42,40 @@ pub struct Served {
 
 /// Serves HTTP on a connection until it ends or is drained. The codec follows the chain's setting, the agreed
 /// ALPN, then the first bytes. Never fails: what goes wrong is in the facts of a request, or nobody's business.
-pub async fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) {
+pub fn serve(worker: Rc<Worker>, served: Served, http: Arc<HttpChain>) -> impl Future<Output = ()> {
     let Served { stream, conn, drain, .. } = served;
-    let session = Session::new(worker, conn, http, drain);
-    let mut probe = Probe::new(&session);
-    let mut watch = session.drain.clone();
-    let mut cut = pin!(watch.immediate());
-    let work = async {
-        let mut conn = h1::Conn::new(stream);
-        let alpn = session.conn.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
-        let h2 = match (session.http.codec, alpn) {
-            (Codec::Http1, _) => false,
-            (Codec::Http2, _) | (Codec::Auto, Some("h2" | "mesh-h2" | "istio-h2")) => true,
-            (Codec::Auto, Some("http/1.1" | "istio-http/1.1" | "istio-http/1.0" | "http/1.0")) => false,
-            (Codec::Auto, _) => match Box::pin(peek(&session, &mut conn)).await {
-                Peek::Closed => return,
-                peek => peek == Peek::Http2,
-            },
-        };
-        match h2 {
-            true => Box::pin(serve_h2(session, conn)).await,
-            false => serve_h1(session, conn).await,
-        }
+    // Each in a place of its own: inside of a future there would be room for it at every step that it is handed on.
+    let session = Rc::new(Session::new(worker, conn, http, drain));
+    let conn = Box::new(h1::Conn::new(stream));
+    async move {
+        let mut probe = Probe::new(&session);
+        let mut watch = session.drain.clone();
+        let mut cut = pin!(watch.immediate());
+        let mut work = pin!(speak(session, conn));
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Pending if probe.poll(cx, cut.as_mut()) => Poll::Ready(()),
+            other => other,
+        })
+        .await;
+    }
+}
+
+/// Finds out which protocol it is.
+async fn speak(session: Rc<Session>, mut conn: Box<h1::Conn>) {
+    let alpn = session.conn.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+    let h2 = match (session.http.codec, alpn) {
+        (Codec::Http1, _) => false,
+        (Codec::Http2, _) | (Codec::Auto, Some("h2" | "mesh-h2" | "istio-h2")) => true,
+        (Codec::Auto, Some("http/1.1" | "istio-http/1.1" | "istio-http/1.0" | "http/1.0")) => false,
+        (Codec::Auto, _) => match Box::pin(peek(&session, &mut conn)).await {
+            Peek::Closed => return,
+            peek => peek == Peek::Http2,
+        },
     };
-    let mut work = pin!(work);
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Pending if probe.poll(cx, cut.as_mut()) => Poll::Ready(()),
-        other => other,
-    })
-    .await;
+    match h2 {
+        true => Box::pin(serve_h2(session, *conn)).await,
+        false => serve_h1(session, conn).await,
+    }
 }
 
 /// Asks whether a drain signal came. The signal itself is polled once, which leaves our waker with it, and again
@@ -135,7 +140,7 @@ async fn peek(session: &Session, conn: &mut h1::Conn) -> Peek {
 }
 
 /// HTTP/1.1: one exchange at a time, on this task.
-async fn serve_h1(session: Session, mut conn: h1::Conn) {
+async fn serve_h1(session: Rc<Session>, mut conn: Box<h1::Conn>) {
     let http = session.http.clone();
     let limits = h1::Limits {
         max_head: http.max_request_head,
@@ -175,7 +180,7 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
         let request = match next {
             Some(Ok(Some(request))) => request,
             Some(Err(h1::Error::Refused(refusal))) => {
-                return Box::pin(refuse(&session, conn, refusal)).await;
+                return Box::pin(refuse(&session, *conn, refusal)).await;
             }
             Some(Err(h1::Error::Closed)) => return gone(&session),
             Some(Ok(None) | Err(_)) => return,
@@ -185,7 +190,7 @@ async fn serve_h1(session: Session, mut conn: h1::Conn) {
             conn.set_last();
         }
         if request.https == Some(true) && session.conn.tls.is_none() {
-            return Box::pin(refuse(&session, conn, h1::Refusal::INSECURE)).await;
+            return Box::pin(refuse(&session, *conn, h1::Refusal::INSECURE)).await;
         }
         let version = request.version;
         let arrived = known.arrived(request);
@@ -253,11 +258,10 @@ fn note(session: &Session, status: u16, failure: Failure, details: &str) {
 }
 
 /// HTTP/2: a task for each stream; this task moves the frames.
-async fn serve_h2(session: Session, conn: h1::Conn) {
+async fn serve_h2(session: Rc<Session>, conn: h1::Conn) {
     let (mut stream, ahead) = conn.into_parts();
     stream.gather(&session.worker.flusher);
     let options = session.http.h2;
-    let session = Rc::new(session);
     let handshake = h2::server::Builder::new()
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection())

@@ -4,7 +4,9 @@
 //! (TLS done) and what is known of it; or closed, counted and logged. The order is Envoy's: PROXY header, original
 //! destination, hand-over, inspection, chain, handshake. Never fails outward.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +17,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::chain::{self, Seen};
-use super::place::Fresh;
-use super::retire::Table;
+use super::place::{Fresh, Occupied};
+use super::retire::{Place, Table};
 use super::sniff::{self, Sniffed};
 use super::stats::{ListenerStats, Open, StatsTable, add};
 use super::{original_dst, proxy_protocol};
@@ -56,6 +58,16 @@ enum Refused {
     Handshake(tls::TlsError),
 }
 
+/// Serves a connection to its end.
+type Pipeline = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Given back when a connection ends.
+struct Hold {
+    _seat: Occupied,
+    _open: Open,
+    _place: Place,
+}
+
 /// A connection under admission.
 struct Arrival {
     stream: TcpStream,
@@ -76,12 +88,24 @@ impl Admit {
     }
 
     /// Admits and serves one connection, to its end.
-    pub async fn run(self: Rc<Self>, fresh: Fresh) {
-        let _seat = fresh.seat;
-        let Some(listener) = self.listener(&fresh.listener) else { return };
-        let Ok(stream) = TcpStream::from_std(fresh.socket) else { return };
+    pub fn run(self: Rc<Self>, fresh: Fresh) -> impl Future<Output = ()> {
+        // Boxed, both steps: what admission needs is given back before the connection is served, which may take days,
+        // and the two pipelines are large and different in size.
+        let admission = Box::pin(self.admit(fresh));
+        async move {
+            if let Some((pipeline, _hold)) = admission.await {
+                pipeline.await;
+            }
+        }
+    }
+
+    /// What serves the connection, and what it holds until then; `None` where it is not served.
+    async fn admit(self: Rc<Self>, fresh: Fresh) -> Option<(Pipeline, Box<Hold>)> {
+        let seat = fresh.seat;
+        let listener = self.listener(&fresh.listener)?;
+        let stream = TcpStream::from_std(fresh.socket).ok()?;
         let stats = self.stats.of(&listener.name);
-        let _open = Open::new(&stats);
+        let open = Open::new(&stats);
         let mut arrival = Arrival {
             stream,
             read: BytesMut::new(),
@@ -90,18 +114,21 @@ impl Admit {
             seen: None,
             started: Instant::now(),
         };
-        // Boxed, both steps: what they need is given back before the connection is served, which may take days.
-        let listener = match Box::pin(self.inspect(&mut arrival, listener)).await {
+        let listener = match self.inspect(&mut arrival, listener).await {
             Ok(listener) => listener,
-            Err((listener, refused)) => return self.refuse(&arrival, &listener, &stats, refused),
+            Err((listener, refused)) => {
+                self.refuse(&arrival, &listener, &stats, refused);
+                return None;
+            }
         };
-        let Some(seen) = arrival.seen.clone() else { return };
+        let seen = arrival.seen.clone()?;
         let Some(chain) = chain::choose(&listener, &seen).cloned() else {
-            return self.refuse(&arrival, &listener, &stats, Refused::NoChain);
+            self.refuse(&arrival, &listener, &stats, Refused::NoChain);
+            return None;
         };
         let (peer, destination, started) = (arrival.peer, arrival.destination, arrival.started);
         let borrow = listener.inspect.original_src;
-        match Box::pin(self.terminate(arrival, &chain, &stats)).await {
+        match self.terminate(arrival, &chain, &stats).await {
             Ok((stream, tls, sni)) => {
                 let conn = Conn {
                     id: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
@@ -115,7 +142,8 @@ impl Admit {
                     tcp_peer: parking_lot::Mutex::new(None),
                     started,
                 };
-                self.serve(stream, conn, listener, chain).await;
+                let (pipeline, place) = self.pipeline(stream, conn, listener, chain);
+                return Some((pipeline, Box::new(Hold { _seat: seat, _open: open, _place: place })));
             }
             Err(Refused::Handshake(error)) => {
                 add(&stats.ssl_connection_error);
@@ -123,22 +151,29 @@ impl Admit {
             }
             Err(_) => add(&stats.downstream_pre_cx_timeout),
         }
+        None
     }
 
     fn listener(&self, name: &Arc<str>) -> Option<Arc<Listener>> {
         self.worker.config.with(|config| config.listeners.get(name).cloned())
     }
 
-    async fn serve(&self, stream: Stream, conn: Conn, listener: Arc<Listener>, chain: Arc<Chain>) {
+    fn pipeline(
+        &self,
+        stream: Stream,
+        conn: Conn,
+        listener: Arc<Listener>,
+        chain: Arc<Chain>,
+    ) -> (Pipeline, Place) {
         let expires = conn.tls.as_ref().and_then(expiry);
-        let (drain, _place) = self.open.enter(conn.id, &listener.name, &chain, expires);
+        let (drain, place) = self.open.enter(conn.id, &listener.name, &chain, expires);
         let served = Served { stream, conn: Arc::new(conn), listener, chain: chain.clone(), drain };
-        // Boxed: the two pipelines are large and different in size, and one of them lives as long as the connection.
-        match &chain.app {
-            App::Http(http) => Box::pin(crate::http::serve(self.worker.clone(), served, http.clone())).await,
-            App::Tcp(tcp) => Box::pin(crate::tcp::serve(self.worker.clone(), served, tcp.clone())).await,
-            App::Close => {}
-        }
+        let pipeline: Pipeline = match &chain.app {
+            App::Http(http) => Box::pin(crate::http::serve(self.worker.clone(), served, http.clone())),
+            App::Tcp(tcp) => Box::pin(crate::tcp::serve(self.worker.clone(), served, tcp.clone())),
+            App::Close => Box::pin(std::future::ready(())),
+        };
+        (pipeline, place)
     }
 
     /// Finds out what the listener wants to know; the listener may change on the way (hand-over).
