@@ -6,6 +6,7 @@ mod addons;
 mod bench;
 mod cluster;
 mod equip;
+mod gotool;
 mod graph;
 mod helm;
 mod image;

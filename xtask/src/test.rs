@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cluster::{self, Cluster};
 use crate::equip::{self, Equipment};
+use crate::gotool::GoTool;
 use crate::stages::{Counts, Stages, counted};
 use crate::{addons, graph, helm, image, sh, size};
 
@@ -27,6 +28,17 @@ const CLUSTER: &str = "cluster";
 
 /// Only when named, and within `--cluster=all`: a real Prometheus and a real Zipkin beside the mesh, made once, in minutes.
 const ADDONS: &str = "addons";
+
+/// The conformance suite of HTTP/2, version 2.6.0. Its tags lack the module path that Go asks of a version 2, so its
+/// commit stands for it.
+const H2SPEC: GoTool = GoTool {
+    name: "h2spec",
+    module: "github.com/summerwind/h2spec/cmd/h2spec@v0.0.0-20200804131034-70ac22940108",
+    variable: "MESH_H2SPEC",
+};
+
+/// Tests that need it.
+const H2SPEC_TESTS: usize = 1;
 
 /// Which of the cluster's tests.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -189,7 +201,24 @@ fn planes(equipment: Option<&Equipment>) -> Result<Counts> {
     if let Some(equipment) = equipment {
         cargo.env("MESH_ENVOY", &equipment.envoy);
     }
-    Ok(counted(&mut cargo)?.and(e2e(&["planes"], equipment)?))
+    let counts = counted(&mut cargo)?.and(e2e(&["planes"], equipment)?);
+    Ok(counts.and(h2spec(equipment)?))
+}
+
+/// The rules of HTTP/2, judged by a suite that is not ours, of our proxy and of the stock Envoy.
+fn h2spec(equipment: Option<&Equipment>) -> Result<Counts> {
+    match H2SPEC.find(true)? {
+        Ok(h2spec) => {
+            let mut cargo = cargo_test(&["planes".to_owned()]);
+            environment(&mut cargo, &sh::target_dir().join("debug"), equipment);
+            cargo.env(H2SPEC.variable, h2spec);
+            counted(cargo.args(["--", "--ignored", "h2spec::"]))
+        }
+        Err(why) => {
+            eprintln!("{why}: {H2SPEC_TESTS} test skipped");
+            Ok(Counts::default())
+        }
+    }
 }
 
 /// The mesh's images on a real Kubernetes of its own. Where there can be none the tests are counted as skipped.

@@ -98,7 +98,8 @@ impl Both {
     }
 }
 
-fn started(which: &str, folder: &Path, file: &Path) -> Process {
+/// A plane on a bootstrap file.
+pub(crate) fn started(which: &str, folder: &Path, file: &Path) -> Process {
     let mut command = Command::new(if which == "envoy" { envoy() } else { program("proxy") });
     command.arg("-c").arg(file).args(["--concurrency", "1", "-l", "error"]);
     if which == "envoy" {

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// The document's two tables.
+/// The document's tables.
 pub(crate) struct Differences {
     /// Header, and whether it may be `absent` on one side; else only its value may differ.
     headers: BTreeMap<String, bool>,
     /// Name of an answer that differs, with the status of Envoy and of ours.
     answers: BTreeMap<String, [Option<u16>; 2]>,
+    /// Tests of h2spec that ours fails: `plain` or `tls`, section and name.
+    h2spec: BTreeSet<(String, String)>,
 }
 
-/// Both tables.
+/// All of them.
 pub(crate) static DIFFERENCES: LazyLock<Differences> = LazyLock::new(|| {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -22,13 +24,16 @@ pub(crate) static DIFFERENCES: LazyLock<Differences> = LazyLock::new(|| {
 
 impl Differences {
     fn read(text: &str) -> Self {
-        let (mut headers, mut answers) = (BTreeMap::new(), BTreeMap::new());
+        let (mut headers, mut answers, mut h2spec) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         for line in text.lines() {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let name = cells.get(1).and_then(|cell| cell.strip_prefix('`')?.strip_suffix('`'));
             match (name, &cells[..]) {
                 (Some(name), [_, _, what @ ("value" | "absent"), _why, _]) => {
                     headers.insert(name.to_string(), *what == "absent");
+                }
+                (Some(name), [_, _, kind @ ("plain" | "tls"), _why, _]) => {
+                    h2spec.insert((kind.to_string(), name.to_string()));
                 }
                 (Some(name), [_, _, _request, envoy, ours, _why, _]) => {
                     let status = |cell: &str| cell.get(..3)?.parse().ok();
@@ -39,7 +44,17 @@ impl Differences {
             }
         }
         assert!(!headers.is_empty() && !answers.is_empty(), "differences.md has lost its tables");
-        Differences { headers, answers }
+        Differences { headers, answers, h2spec }
+    }
+
+    /// Whether a test of h2spec may fail.
+    pub(crate) fn h2spec(&self, kind: &str, test: &str) -> bool {
+        self.h2spec_rows(kind).any(|row| row == test)
+    }
+
+    /// Tests of h2spec that fail.
+    pub(crate) fn h2spec_rows(&self, kind: &str) -> impl Iterator<Item = &str> {
+        self.h2spec.iter().filter(move |(of, _)| of == kind).map(|(_, test)| &**test)
     }
 
     /// Whether a header's two values need no comparison.

@@ -8,6 +8,7 @@ mod bootstrap;
 mod calls;
 mod differences;
 mod frames;
+mod h2spec;
 mod limits;
 mod raw;
 mod samples;
