@@ -57,6 +57,11 @@ impl Differences {
         self.h2spec.iter().filter(move |(of, _)| of == kind).map(|(_, test)| &**test)
     }
 
+    /// The statuses of a row: Envoy's and ours, where it names one.
+    pub(crate) fn statuses(&self, name: &str) -> Option<[Option<u16>; 2]> {
+        self.answers.get(name).copied()
+    }
+
     /// Whether a header's two values need no comparison.
     pub(crate) fn excuses_header(&self, name: &str, envoy: Option<&str>, ours: Option<&str>) -> bool {
         match self.headers.get(name) {
@@ -85,7 +90,7 @@ impl Differences {
 fn every_documented_difference_has_its_case() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planes");
     let mut text = String::new();
-    for folder in [folder.clone(), folder.join("cases")] {
+    for folder in [folder.clone(), folder.join("cases"), folder.join("strict")] {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
             text.push_str(&std::fs::read_to_string(entry.path()).unwrap_or_default());
         }
@@ -96,7 +101,10 @@ fn every_documented_difference_has_its_case() {
         .map(|rest| rest.trim_start_matches("Some(\""))
         .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next())
         .collect();
-    let unused: Vec<&String> =
-        DIFFERENCES.answers.keys().filter(|name| !used.contains(name.as_str())).collect();
+    let shown: BTreeSet<&str> = crate::strict::rows().collect();
+    let is_used = |name: &str| used.contains(name) || shown.contains(name);
+    let unused: Vec<&String> = DIFFERENCES.answers.keys().filter(|name| !is_used(name)).collect();
     assert!(unused.is_empty(), "documented, and excuses nothing: {unused:?}");
+    let unknown: Vec<&&str> = shown.iter().filter(|name| !DIFFERENCES.answers.contains_key(**name)).collect();
+    assert!(unknown.is_empty(), "docs/differences.md lacks {unknown:?}");
 }

@@ -15,6 +15,7 @@ mod samples;
 mod sockets;
 mod stage;
 mod streams;
+mod strict;
 
 macro_rules! cases {
     ($($name:ident)*) => {

@@ -261,3 +261,26 @@ fn network<M: Message + Name>(name: &str, config: &M) -> Filter {
 fn network_any(name: &str, config: Any) -> Filter {
     Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(config)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_path_normalization_says() {
+        let keep = PathWithEscapedSlashesAction::ImplementationSpecificDefault;
+        let decode = PathWithEscapedSlashesAction::UnescapeAndForward;
+        for (paths, normalize, merge, escaped) in [
+            (Paths::Verbatim, false, false, keep),
+            (Paths::Base, true, false, keep),
+            (Paths::MergeSlashes, true, true, keep),
+            (Paths::DecodeAndMergeSlashes, true, true, decode),
+        ] {
+            let mut manager = HttpConnectionManager::default();
+            normalise(&mut manager, paths);
+            assert_eq!(manager.normalize_path, Some(boolean(normalize)), "{paths:?}");
+            assert_eq!(manager.merge_slashes, merge, "{paths:?}");
+            assert_eq!(manager.path_with_escaped_slashes_action(), escaped, "{paths:?}");
+        }
+    }
+}

@@ -17,7 +17,10 @@ use super::read::{
     At, Lower, apart, done, duration_or, flag, harmless, number, refuse, text, type_name, unpack,
 };
 use super::slots::Slots;
-use crate::config::{Codec, ForwardClientCert, H2Options, HttpChain, RouteSource, TagValue, Tracing, Xfcc};
+use crate::config::{
+    Codec, EscapedSlashes, ForwardClientCert, H2Options, HttpChain, PathRules, RouteSource, TagValue,
+    Tracing, Underscores, Xfcc,
+};
 
 use hcm::http_connection_manager as m;
 
@@ -27,9 +30,8 @@ const ROUTE_CONFIG: u32 = 4;
 /// Lowers an encoded connection manager.
 pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
     let (mut one, route_config) = apart::<hcm::HttpConnectionManager>(bytes, ROUTE_CONFIG)?;
-    // 100-continue is always passed on; connections close when their last byte is written; a wrong message always
-    // ends an HTTP/1 connection.
-    harmless!(one; proxy_100_continue, delayed_close_timeout, stream_error_on_invalid_http_message);
+    // Connections close when their last byte is written; a wrong message always ends an HTTP/1 connection.
+    harmless!(one; delayed_close_timeout, stream_error_on_invalid_http_message);
     harmless!(one; http3_protocol_options, stream_flush_timeout);
     let codec = match one.codec_type() {
         m::CodecType::Auto => Codec::Auto,
@@ -47,12 +49,7 @@ pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
         }
     };
     one.server_header_transformation = 0;
-    use m::PathWithEscapedSlashesAction as E;
-    if !matches!(one.path_with_escaped_slashes_action(), E::ImplementationSpecificDefault | E::KeepUnchanged)
-    {
-        return refuse("path_with_escaped_slashes_action", "only KEEP_UNCHANGED is supported");
-    }
-    one.path_with_escaped_slashes_action = 0;
+    let paths = path_rules(&mut one);
     if let Some(extension) = one.request_id_extension.take().and_then(|extension| extension.typed_config) {
         // The sampling decision is packed into the id as it is by default.
         unpack::<UuidRequestIdConfig>(&extension).at("request_id_extension")?;
@@ -83,8 +80,9 @@ pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
         forward_client_cert: client_cert(&mut one)?,
         generate_request_id: flag(one.generate_request_id.take(), true),
         preserve_request_id: std::mem::take(&mut one.preserve_external_request_id),
-        normalize_path: flag(one.normalize_path.take(), false),
-        merge_slashes: std::mem::take(&mut one.merge_slashes),
+        paths,
+        underscores: common.underscores,
+        proxy_continue: std::mem::take(&mut one.proxy_100_continue),
         strip_host_port: std::mem::take(&mut one.strip_matching_host_port) || strip_any,
         accept_http10: http1_options(one.http_protocol_options.take()).at("http_protocol_options")?,
         upgrades,
@@ -102,6 +100,23 @@ pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
     };
     done(&one)?;
     Ok(chain)
+}
+
+/// Without a runtime, what the implementation chooses is to keep escaped slashes.
+fn path_rules(one: &mut hcm::HttpConnectionManager) -> PathRules {
+    use m::PathWithEscapedSlashesAction as E;
+    let escaped_slashes = match one.path_with_escaped_slashes_action() {
+        E::ImplementationSpecificDefault | E::KeepUnchanged => EscapedSlashes::Keep,
+        E::RejectRequest => EscapedSlashes::Reject,
+        E::UnescapeAndRedirect => EscapedSlashes::Redirect,
+        E::UnescapeAndForward => EscapedSlashes::Forward,
+    };
+    one.path_with_escaped_slashes_action = 0;
+    PathRules {
+        normalize: flag(one.normalize_path.take(), false),
+        merge_slashes: std::mem::take(&mut one.merge_slashes),
+        escaped_slashes,
+    }
 }
 
 fn routes(
@@ -144,10 +159,19 @@ pub(super) struct CommonOptions {
     pub(super) max_duration: Duration,
     pub(super) max_headers: usize,
     pub(super) max_requests: u32,
+    /// Of requests; clusters do not look at it, as Envoy's do not.
+    pub(super) underscores: Underscores,
 }
 
 pub(super) fn common_options(options: Option<core::HttpProtocolOptions>) -> Lower<CommonOptions> {
     let mut options = options.unwrap_or_default();
+    use core::http_protocol_options::HeadersWithUnderscoresAction as U;
+    let underscores = match options.headers_with_underscores_action() {
+        U::Allow => Underscores::Keep,
+        U::RejectRequest => Underscores::Reject,
+        U::DropHeader => Underscores::Drop,
+    };
+    options.headers_with_underscores_action = 0;
     let lowered = CommonOptions {
         idle_timeout: duration_or(options.idle_timeout.take(), Duration::from_secs(3600))
             .at("idle_timeout")?,
@@ -155,6 +179,7 @@ pub(super) fn common_options(options: Option<core::HttpProtocolOptions>) -> Lowe
             .at("max_connection_duration")?,
         max_headers: number(options.max_headers_count.take(), 100) as usize,
         max_requests: number(options.max_requests_per_connection.take(), 0),
+        underscores,
     };
     done(&options)?;
     Ok(lowered)

@@ -95,10 +95,13 @@ pub struct HttpChain {
     pub generate_request_id: bool,
     /// `preserve_external_request_id`
     pub preserve_request_id: bool,
-    pub normalize_path: bool,
-    pub merge_slashes: bool,
+    pub paths: PathRules,
+    pub underscores: Underscores,
     /// `strip_any_host_port` or `strip_matching_host_port`.
     pub strip_host_port: bool,
+    /// `proxy_100_continue`: an expectation is the upstream's to meet; else it is met here, at once. Default false, Istio
+    /// sets it.
+    pub proxy_continue: bool,
     /// HTTP/1.0 is answered 426 unless true (`accept_http_10`).
     pub accept_http10: bool,
     pub upgrades: Vec<Arc<str>>,
@@ -118,6 +121,43 @@ pub struct HttpChain {
     /// `common_http_protocol_options.max_headers_count`, default 100.
     pub max_request_headers: usize,
     pub h2: H2Options,
+}
+
+/// What is done to the path of a request before anything looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PathRules {
+    /// `normalize_path`: RFC 3986, default false; Istio sets it.
+    pub normalize: bool,
+    /// `merge_slashes`, default false.
+    pub merge_slashes: bool,
+    /// `path_with_escaped_slashes_action`
+    pub escaped_slashes: EscapedSlashes,
+}
+
+/// What `%2F` and `%5C` in a path mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EscapedSlashes {
+    /// KEEP_UNCHANGED
+    #[default]
+    Keep,
+    /// REJECT_REQUEST: 400.
+    Reject,
+    /// UNESCAPE_AND_REDIRECT: 307 to the path with slashes.
+    Redirect,
+    /// UNESCAPE_AND_FORWARD
+    Forward,
+}
+
+/// `headers_with_underscores_action`: what is done about request headers whose names applications may take for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Underscores {
+    /// ALLOW
+    #[default]
+    Keep,
+    /// REJECT_REQUEST: 400, and HTTP/2 resets the stream.
+    Reject,
+    /// DROP_HEADER
+    Drop,
 }
 
 /// HTTP/2 settings of one side.

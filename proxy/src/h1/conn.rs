@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use super::head::{self, Limits, Request, Response};
 use super::read::{Decoder, Frame};
 use super::write::{self, Encoder, RequestLine};
-use super::{Error, Length, buffers};
+use super::{Error, Length, Refusal, buffers, refusal};
 use crate::io::Stream;
 
 /// Output beyond this is flushed before more is taken.
@@ -30,6 +30,7 @@ const DIRECT: u64 = 8 * 1024;
 /// Pipelined input that is held while a request is served.
 const AHEAD: usize = 16 * 1024;
 const SCRATCH: usize = 16 * 1024;
+const RESPONSE: &[u8] = b"HTTP/1.";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a closing connection waits for the other side to have read what was said last.
 const LINGER: Duration = Duration::from_secs(1);
@@ -65,6 +66,8 @@ pub struct Conn {
     last: bool,
     /// The most room that `read` had.
     largest: usize,
+    /// What the body that was read last did wrong.
+    refused: Option<Refusal>,
 }
 
 impl Conn {
@@ -81,6 +84,7 @@ impl Conn {
             tail_line: false,
             last: false,
             largest: 0,
+            refused: None,
         }
     }
 
@@ -170,6 +174,11 @@ impl Conn {
         method: &Method,
     ) -> Poll<Result<Response, Error>> {
         loop {
+            // What does not begin as a response is refused without waiting for the end of its line.
+            let start = self.read.len().min(RESPONSE.len());
+            if self.read[..start] != RESPONSE[..start] {
+                return Poll::Ready(Err(Error::Refused(Refusal::bad(refusal::NO_RESPONSE))));
+            }
             if self.has_line(limits) {
                 if let Some(response) =
                     head::parse_response(&mut self.read, limits, method).map_err(Error::Refused)?
@@ -182,7 +191,10 @@ impl Conn {
                 self.seen = self.read.len();
             }
             if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(Err(Error::Closed));
+                return Poll::Ready(Err(match self.read.is_empty() {
+                    true => Error::Closed,
+                    false => Error::Refused(Refusal::bad(refusal::HALF)),
+                }));
             }
         }
     }
@@ -190,14 +202,26 @@ impl Conn {
     /// The next piece of the body that is being read; `None` at its end.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Error>> {
         loop {
-            if let Some(frame) = self.decoder.decode(&mut self.read, self.eof)? {
-                return Poll::Ready(Ok(Some(frame)));
+            match self.decoder.decode(&mut self.read, self.eof) {
+                Ok(Some(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Ok(None) => {}
+                Err(error) => {
+                    if let Error::Refused(refusal) = &error {
+                        self.refused = Some(*refusal);
+                    }
+                    return Poll::Ready(Err(error));
+                }
             }
             if self.decoder.is_done() {
                 return Poll::Ready(Ok(None));
             }
             ready!(self.poll_fill(cx))?;
         }
+    }
+
+    /// Why the body could not be read on, where it broke a rule.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refused
     }
 
     /// The whole body was read.

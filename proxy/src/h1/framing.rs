@@ -28,13 +28,12 @@ impl Length {
 
 const OTHER: Refusal = Refusal { status: 501, why: "transfer coding is not implemented" };
 
-/// The length of a request's body.
-pub(super) fn of_request(method: &Method, headers: &HeaderMap, version: Version) -> Result<Length, Refusal> {
-    match (transfer_encoding(headers, version)?, content_length(headers)?) {
-        (true, Some(_)) => Err(Refusal::bad(super::refusal::BOTH)),
+/// The length of a request's body. That HTTP/1.0 knows no chunks is for the caller to say.
+pub(super) fn of_request(method: &Method, headers: &HeaderMap) -> Result<Length, Refusal> {
+    match (transfer_encoding(headers)?, content_length(headers)?) {
         (false, Some(1..)) if *method == Method::CONNECT => Err(Refusal::bad(super::refusal::CONNECT_BODY)),
-        (true, None) if *method == Method::CONNECT => Err(OTHER),
-        (true, None) => Ok(Length::Chunked),
+        (true, _) if *method == Method::CONNECT => Err(OTHER),
+        (true, _) => Ok(Length::Chunked),
         (false, Some(n)) => Ok(Length::Fixed(n)),
         (false, None) => Ok(Length::None),
     }
@@ -47,13 +46,16 @@ pub(super) fn of_response(
     status: StatusCode,
     method: &Method,
 ) -> Result<Length, Refusal> {
-    let chunked = transfer_encoding(headers, version)?;
+    let chunked = transfer_encoding(headers)?;
     let length = content_length(headers)?;
-    if chunked && length.is_some() {
-        return Err(Refusal::bad(super::refusal::BOTH));
+    if chunked && version == Version::HTTP_10 {
+        return Err(Refusal::bad(super::refusal::OLD_CHUNKS));
     }
-    let bodiless = status.is_informational()
-        || status == StatusCode::NO_CONTENT
+    let never = has_no_body(status);
+    if never && (chunked || length.is_some_and(|length| length > 0)) {
+        return Err(Refusal::bad(super::refusal::BODILESS));
+    }
+    let bodiless = never
         || status == StatusCode::NOT_MODIFIED
         || *method == Method::HEAD
         || (*method == Method::CONNECT && status.is_success());
@@ -65,15 +67,23 @@ pub(super) fn of_response(
     })
 }
 
-/// True for exactly one `chunked`; other codings are not implemented.
-fn transfer_encoding(headers: &HeaderMap, version: Version) -> Result<bool, Refusal> {
+/// Statuses whose responses end with their head, and that must not name a length (RFC 9110 8.6).
+pub(super) fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT
+}
+
+/// True for exactly one `chunked` and no length beside it; other codings are not implemented.
+fn transfer_encoding(headers: &HeaderMap) -> Result<bool, Refusal> {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(false);
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(Refusal::bad(super::refusal::BOTH));
+    }
     let twice = |_| Refusal { status: 501, why: "more than one transfer-encoding" };
     let Some(value) = single(headers, &header::TRANSFER_ENCODING, "").map_err(twice)? else {
         return Ok(false);
     };
-    if version == Version::HTTP_10 {
-        return Err(Refusal::bad("transfer-encoding in HTTP/1.0"));
-    }
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(true);
     }

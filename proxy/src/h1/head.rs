@@ -10,13 +10,18 @@ use smallvec::SmallVec;
 
 use super::buffers;
 use super::framing::{self, Length};
-use super::refusal::{BAD_HOST, MANY, NOT_AUTHORITY, Refusal, SCHEME, STAR, of_parser};
+use super::host::{is_host, is_target_host};
+use super::refusal::{
+    BAD_HOST, BAD_TARGET, MANY, NOMINATED, NOT_AUTHORITY, OLD_CHUNKS, Refusal, SCHEME, STAR, of_parser,
+};
 
 /// More headers than this do not fit the parser's stack and are refused whatever the limit says.
 const PARSE_HEADERS: usize = 256;
+/// As many as Envoy takes of headers and of trailers.
+const MAX_TRAILERS: usize = 100;
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// Methods that HTTP/1.1 requests may have, as in Envoy: those that were registered when its parser was written.
-const METHODS: [&str; 34] = [
+pub(super) const METHODS: [&str; 35] = [
     "ACL",
     "BIND",
     "CHECKOUT",
@@ -41,6 +46,7 @@ const METHODS: [&str; 34] = [
     "PROPPATCH",
     "PURGE",
     "PUT",
+    "QUERY",
     "REBIND",
     "REPORT",
     "SEARCH",
@@ -119,14 +125,21 @@ pub(super) fn parse_request(buf: &mut BytesMut, limits: &Limits) -> Result<Optio
     let target = range(buf, parsed.path.unwrap_or_default().as_bytes());
     let ranges = header_ranges(buf, parsed.headers, limits)?;
     let head = take_head(buf, size)?;
-    if version == Version::HTTP_10 && !limits.accept_http10 {
-        return Err(Refusal { status: 426, why: "HTTP/1.0 is not accepted" });
-    }
     let headers = header_map(&head, &ranges)?;
+    let length = framing::of_request(&method, &headers)?;
+    let keep_alive = keep_alive(&headers, version, true)?;
     let target = head.slice(target.0 as usize..target.1 as usize);
-    let (https, authority, path) = split_target(target, &method, &headers)?;
-    let length = framing::of_request(&method, &headers, version)?;
-    let keep_alive = keep_alive(&headers, version);
+    let (https, authority, path) = split_target(target, &method)?;
+    if version == Version::HTTP_10 {
+        if !limits.accept_http10 {
+            return Err(Refusal { status: 426, why: "HTTP/1.0 is not accepted" });
+        }
+        if length == Length::Chunked {
+            return Err(Refusal::bad(OLD_CHUNKS));
+        }
+    }
+    let host = host(&headers)?;
+    let authority = authority.unwrap_or(host);
     Ok(Some(Request {
         method,
         https,
@@ -157,15 +170,18 @@ pub(super) fn parse_response(
         .map_err(|_| Refusal::bad("status is out of range"))?;
     let ranges = header_ranges(buf, parsed.headers, limits)?;
     let head = take_head(buf, size)?;
-    let headers = header_map(&head, &ranges)?;
+    let mut headers = header_map(&head, &ranges)?;
     let length = framing::of_response(&headers, version, status, method)?;
-    let keep_alive = length != Length::Close && keep_alive(&headers, version);
+    let keep_alive = length != Length::Close && keep_alive(&headers, version, false)?;
+    if framing::has_no_body(status) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     Ok(Some(Response { status, version, headers, length, keep_alive, head_bytes: size }))
 }
 
 /// Reads trailers: header lines up to an empty one. Returns the bytes used; `None`: not complete.
 pub(super) fn parse_trailers(buf: &[u8], limits: &Limits) -> Result<Option<(usize, HeaderMap)>, Refusal> {
-    let mut slots = [httparse::EMPTY_HEADER; 64];
+    let mut slots = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     match httparse::parse_headers(buf, &mut slots).map_err(|error| of_parser(error, buf))? {
         httparse::Status::Partial if buf.len() > limits.max_head => {
             Err(Refusal { status: 431, why: "trailers are too large" })
@@ -181,7 +197,7 @@ pub(super) fn parse_trailers(buf: &[u8], limits: &Limits) -> Result<Option<(usiz
                     .map_err(|_| Refusal::bad("header name is not a token"))?;
                 let value = HeaderValue::from_bytes(line.value)
                     .map_err(|_| Refusal::bad("control character in a header value"))?;
-                if !is_framing(&name) {
+                if may_trail(&name) {
                     trailers.append(name, value);
                 }
             }
@@ -190,10 +206,39 @@ pub(super) fn parse_trailers(buf: &[u8], limits: &Limits) -> Result<Option<(usiz
     }
 }
 
-/// Fields that must not be trailers: they would change the meaning of what was already read.
-fn is_framing(name: &HeaderName) -> bool {
-    [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::HOST, header::CONNECTION, header::TRAILER]
-        .contains(name)
+/// Fields that must not be trailers (RFC 9110 6.5.1), since they would change the meaning of what was already read:
+/// framing, routing, what concerns one hop, credentials, and what the first proxy says about its client. Whoever
+/// merges trailers into headers would take them for what was checked.
+const NEVER_TRAIL: [HeaderName; 24] = [
+    header::TRANSFER_ENCODING,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::CONNECTION,
+    header::TRAILER,
+    header::TE,
+    header::UPGRADE,
+    header::EXPECT,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::CACHE_CONTROL,
+    header::FORWARDED,
+    PROXY_CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("x-request-id"),
+];
+
+fn may_trail(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    !NEVER_TRAIL.contains(name) && !text.starts_with("x-forwarded-") && !text.starts_with("x-envoy-")
 }
 
 /// The size of a complete head, or whether to wait for more.
@@ -258,29 +303,24 @@ fn header_map(head: &Bytes, ranges: &Ranges) -> Result<HeaderMap, Refusal> {
     Ok(headers)
 }
 
-/// Scheme, authority and path from the request target and `host`.
-fn split_target(
-    target: Bytes,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<(Option<bool>, Bytes, Bytes), Refusal> {
+/// Scheme, authority and path of a request target; without an authority the `host` header is the one.
+type Target = (Option<bool>, Option<Bytes>, Bytes);
+
+fn split_target(target: Bytes, method: &Method) -> Result<Target, Refusal> {
     if !target.iter().all(|b| (0x21..=0x7e).contains(b)) {
         return Err(Refusal::bad("character in the request target"));
     }
-    let host = host(headers)?;
     if *method == Method::CONNECT {
-        let colon = target.iter().rposition(|b| *b == b':');
-        let port = colon.map_or(&[][..], |colon| &target[colon + 1..]);
-        if port.is_empty() || !port.iter().all(u8::is_ascii_digit) {
-            return Err(Refusal::bad(NOT_AUTHORITY));
-        }
-        return Ok((None, checked_authority(target)?, Bytes::new()));
+        return match is_target_host(&target, true) {
+            true => Ok((None, Some(target), Bytes::new())),
+            false => Err(Refusal::bad(NOT_AUTHORITY)),
+        };
     }
     if &target[..] == b"*" && *method != Method::OPTIONS {
         return Err(Refusal::bad(STAR));
     }
     if target.first() == Some(&b'/') || &target[..] == b"*" {
-        return Ok((None, host, target));
+        return Ok((None, None, target));
     }
     let (https, rest) = if has_prefix(&target, b"http://") {
         (false, 7)
@@ -293,17 +333,20 @@ fn split_target(
     };
     let end =
         target[rest..].iter().position(|b| matches!(b, b'/' | b'?')).map_or(target.len(), |at| rest + at);
-    let authority = checked_authority(target.slice(rest..end))?;
+    let authority = target.slice(rest..end);
+    if !is_target_host(&authority, false) {
+        return Err(Refusal::bad(BAD_TARGET));
+    }
     let path = match target.get(end) {
         Some(b'/') => target.slice(end..),
         // A query right after the authority: the path is `/`.
         Some(_) => [b"/", &target[end..]].concat().into(),
         None => Bytes::from_static(b"/"),
     };
-    Ok((Some(https), authority, path))
+    Ok((Some(https), Some(authority), path))
 }
 
-fn has_prefix(target: &[u8], prefix: &[u8]) -> bool {
+pub(super) fn has_prefix(target: &[u8], prefix: &[u8]) -> bool {
     target.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
@@ -312,33 +355,34 @@ fn host(headers: &HeaderMap) -> Result<Bytes, Refusal> {
     let mut values = headers.get_all(header::HOST).iter();
     match (values.next(), values.next()) {
         (Some(host), None) if host.is_empty() => Ok(Bytes::new()),
-        (Some(host), None) => checked_authority(Bytes::copy_from_slice(host.as_bytes())),
+        (Some(host), None) if is_host(host.as_bytes()) => Ok(Bytes::copy_from_slice(host.as_bytes())),
+        (Some(_), None) => Err(Refusal::bad(BAD_HOST)),
         (None, _) => Ok(Bytes::new()),
         (Some(_), Some(_)) => Err(Refusal::bad("more than one host")),
     }
 }
 
-/// Host and optional port, no user.
-fn checked_authority(authority: Bytes) -> Result<Bytes, Refusal> {
-    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b);
-    if authority.is_empty() || !authority.iter().all(allowed) {
-        return Err(Refusal::bad(BAD_HOST));
-    }
-    Ok(authority)
-}
-
-/// Whether the connection may carry another message.
-fn keep_alive(headers: &HeaderMap, version: Version) -> bool {
-    let mut keep = version != Version::HTTP_10;
+/// Whether the connection may carry another message. In a request, fields that tell the next hop where the request came
+/// from, and pseudo-headers, are not the client's to take away.
+fn keep_alive(headers: &HeaderMap, version: Version, request: bool) -> Result<bool, Refusal> {
+    let (mut keep, mut closes) = (version != Version::HTTP_10, false);
     // The second is no standard, and proxies are the ones who are sent it.
     let named = headers.get_all(header::CONNECTION).iter().chain(headers.get_all(PROXY_CONNECTION));
     for value in named {
         for token in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if token.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
+            closes |= token.eq_ignore_ascii_case(b"close");
             keep |= token.eq_ignore_ascii_case(b"keep-alive");
+            if request && (token.first() == Some(&b':') || is_origin(token)) {
+                return Err(Refusal::bad(NOMINATED));
+            }
         }
     }
-    keep
+    Ok(keep && !closes)
+}
+
+/// A header that says where a request came from.
+fn is_origin(token: &[u8]) -> bool {
+    [&b"x-forwarded-for"[..], b"x-forwarded-host", b"x-forwarded-proto"]
+        .iter()
+        .any(|name| token.eq_ignore_ascii_case(name))
 }

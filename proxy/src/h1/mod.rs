@@ -1,6 +1,6 @@
 //! HTTP/1.1, strict, both sides. Bytes in, heads and body frames out, and the other way round; no mesh word here.
 //!
-//! `head` parses and refuses, `framing` decides where a body ends, `read` decodes bodies, `write` encodes, and
+//! `head` parses and refuses, `host` judges names, `framing` decides where a body ends, `read` decodes bodies, `write` encodes, and
 //! `conn` does that over a stream. What is ambiguous is refused: two lengths, bare line feeds, folded lines.
 //! Called by `http` for downstream and upstream connections.
 
@@ -8,6 +8,7 @@ mod buffers;
 mod conn;
 mod framing;
 mod head;
+mod host;
 mod read;
 mod refusal;
 mod write;

@@ -4,12 +4,21 @@
 
 use std::fmt;
 
+use super::head::{METHODS, has_prefix};
+use super::host::is_target_host;
+
 pub(super) const BAD_HOST: &str = "host is not valid";
 pub(super) const STAR: &str = "request target is for OPTIONS";
 pub(super) const NOT_AUTHORITY: &str = "request target of CONNECT is not host and port";
 pub(super) const CONNECT_BODY: &str = "CONNECT with a body";
 pub(super) const SCHEME: &str = "scheme of the request target is not http or https";
 pub(super) const BOTH: &str = "content-length beside transfer-encoding";
+pub(super) const BAD_TARGET: &str = "host of the request target is not valid";
+pub(super) const NOMINATED: &str = "connection names a header that is not the client's to take away";
+pub(super) const BODILESS: &str = "a response without a body has a length";
+pub(super) const NO_RESPONSE: &str = "no response";
+pub(super) const HALF: &str = "connection closed inside a response's head";
+pub(super) const OLD_CHUNKS: &str = "transfer-encoding in HTTP/1.0";
 pub(super) const MANY: &str = "too many headers";
 const CONTROL: &str = "control character in the head";
 const SECURE: &str = "https target on a connection that is not";
@@ -37,7 +46,8 @@ impl Refusal {
             Refusal { why: SCHEME, .. } => "http1.invalid_scheme",
             Refusal { why: CONTROL, .. } => "http1.invalid_characters",
             Refusal { why: BAD_HOST, .. } => "http.invalid_authority",
-            Refusal { why: STAR | NOT_AUTHORITY, .. } => "http1.invalid_url",
+            Refusal { why: NOMINATED, .. } => "http1.connection_header_rejected",
+            Refusal { why: STAR | NOT_AUTHORITY | BAD_TARGET, .. } => "http1.invalid_url",
             Refusal { why: CONNECT_BODY, .. } => "http1.body_disallowed",
             Refusal { why: BOTH, .. } => "http1.content_length_and_chunked_not_allowed",
             Refusal { why: MANY, .. } => "http1.too_many_headers",
@@ -80,15 +90,35 @@ fn has_control(buf: &[u8]) -> bool {
     buf[..head].iter().any(|b| b.is_ascii_control() && !b"\t\r\n".contains(b))
 }
 
-/// A request line of another version of HTTP: one that names it, or the first, which had no name.
+/// A request line of another version of HTTP, in order but for that: one that names it, or the first, which had no name.
 fn is_other_version(buf: &[u8]) -> bool {
     let line = buf.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
     let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
-    match words[..] {
-        [b"GET", target] => target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic),
-        [_, _, b"HTTP/1.0" | b"HTTP/1.1"] => false,
-        [_, _, version] => matches!(version.strip_prefix(b"HTTP/"), Some([major, b'.', minor])
-            if major.is_ascii_digit() && minor.is_ascii_digit()),
-        _ => false,
+    let (method, target) = match words[..] {
+        [_, target] if target.ends_with(b"HTTP/1.1") => return false,
+        [_, _, b"HTTP/1.0" | b"HTTP/1.1"] => return false,
+        [method, target] => (method, target),
+        [method, target, version] => match version.strip_prefix(b"HTTP/") {
+            Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => {
+                (method, target)
+            }
+            _ => return false,
+        },
+        _ => return false,
+    };
+    METHODS.iter().any(|known| known.as_bytes() == method) && is_target(method, target)
+}
+
+/// A request target that the method may have.
+fn is_target(method: &[u8], target: &[u8]) -> bool {
+    if method == b"CONNECT" {
+        return is_target_host(target, true);
     }
+    let schemes = [&b"http://"[..], b"https://"];
+    let absolute = schemes.into_iter().find(|scheme| has_prefix(target, scheme)).map(|s| &target[s.len()..]);
+    let host = absolute.and_then(|rest| rest.split(|b| matches!(b, b'/' | b'?')).next());
+    target.iter().all(u8::is_ascii_graphic)
+        && (target.starts_with(b"/")
+            || (target == b"*" && method == b"OPTIONS")
+            || host.is_some_and(|host| is_target_host(host, false)))
 }

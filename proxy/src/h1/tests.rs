@@ -66,6 +66,16 @@ fn hostile_framing_is_refused() {
             "content-length beside transfer-encoding",
         ),
         (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: gzip\r\n\r\n",
+            400,
+            "content-length beside transfer-encoding",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Forwarded-For\r\n\r\n",
+            400,
+            "connection names a header that is not the client's to take away",
+        ),
+        (
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             400,
             "more than one content-length",
@@ -171,6 +181,9 @@ fn response_lengths() {
     assert_eq!(read("HTTP/1.1 304 \r\nContent-Length: 5\r\n\r\n", Method::GET), Ok(Length::None));
     assert_eq!(read("HTTP/1.1 204 No\r\n\r\n", Method::GET), Ok(Length::None));
     assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n", Method::GET), Ok(Length::Close));
+    assert_eq!(read("HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", Method::GET), Ok(Length::None));
+    assert!(read("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", Method::GET).is_err());
+    assert!(read("HTTP/1.1 100 Go\r\nTransfer-Encoding: chunked\r\n\r\n", Method::GET).is_err());
     assert!(
         read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Method::GET)
             .is_err()

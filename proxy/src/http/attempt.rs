@@ -384,7 +384,15 @@ pub(crate) fn client_failure(failure: Failure, down: &Down<'_>) -> Failure {
 fn broken_request(failure: Failure, down: &Down<'_>) -> Stop {
     match client_failure(failure, down) {
         Failure::DownstreamProtocol => {
-            Reply { last: true, ..Reply::failure(Failure::DownstreamProtocol, "Bad Request") }.into()
+            let mut reply = Reply::failure(Failure::DownstreamProtocol, "Bad Request");
+            if let Down::H1 { conn, .. } = down
+                && let Some(refusal) = conn.refusal()
+                && let Ok(status) = http::StatusCode::from_u16(refusal.status)
+            {
+                let body = status.canonical_reason().unwrap_or_default();
+                (reply.status, reply.body, reply.details) = (status, body.into(), refusal.details().into());
+            }
+            Reply { last: true, ..reply }.into()
         }
         failure => Stop::Gone(failure),
     }

@@ -189,7 +189,9 @@ async fn serve_h1(session: Rc<Session>, mut conn: Box<h1::Conn>) {
         if session.is_ending() {
             conn.set_last();
         }
-        if request.https == Some(true) && session.conn.tls.is_none() {
+        // Only the first proxy knows that nobody before it took TLS off.
+        let first = http.use_remote_address && http.xff_trusted_hops == 0;
+        if request.https == Some(true) && first && session.conn.tls.is_none() {
             return Box::pin(refuse(&session, *conn, h1::Refusal::INSECURE)).await;
         }
         let version = request.version;

@@ -2,6 +2,7 @@
 //! `x-envoy-*` at the edge, where a client must not pretend to be a proxy. Pure but for its inputs.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use base64::Engine;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,26 +16,34 @@ const XFP: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const EXTERNAL: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
-/// Meaningful only between proxies: never accepted from outside.
-const INTERNAL: [HeaderName; 18] = [
+/// Meaningful only to the proxy that sets them: never accepted.
+const INTERNAL: [HeaderName; 9] = [
     HeaderName::from_static("x-envoy-internal"),
+    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
+    HeaderName::from_static("x-envoy-upstream-rq-timeout-alt-response"),
+    HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
+    HeaderName::from_static("x-envoy-force-trace"),
+    HeaderName::from_static("x-envoy-ip-tags"),
+    HeaderName::from_static("x-envoy-original-url"),
+    HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
+    HeaderName::from_static("x-envoy-upstream-stream-duration-ms"),
+];
+
+/// What proxies tell each other, and by what applications in the mesh ask for timeouts and retries of their own, as
+/// Istio documents: not accepted from outside.
+const BETWEEN: [HeaderName; 12] = [
+    HeaderName::from_static("x-envoy-decorator-operation"),
+    HeaderName::from_static("x-envoy-original-path"),
+    HeaderName::from_static("x-envoy-original-host"),
+    HeaderName::from_static("x-envoy-downstream-service-cluster"),
+    HeaderName::from_static("x-envoy-downstream-service-node"),
     HeaderName::from_static("x-envoy-retry-on"),
     HeaderName::from_static("x-envoy-retry-grpc-on"),
     HeaderName::from_static("x-envoy-max-retries"),
     HeaderName::from_static("x-envoy-retriable-status-codes"),
     HeaderName::from_static("x-envoy-retriable-header-names"),
-    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
     HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
     HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),
-    HeaderName::from_static("x-envoy-upstream-rq-timeout-alt-response"),
-    HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
-    HeaderName::from_static("x-envoy-force-trace"),
-    HeaderName::from_static("x-envoy-ip-tags"),
-    HeaderName::from_static("x-envoy-original-path"),
-    HeaderName::from_static("x-envoy-original-host"),
-    HeaderName::from_static("x-envoy-downstream-service-cluster"),
-    HeaderName::from_static("x-envoy-downstream-service-node"),
-    HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
 ];
 
 /// Rewrites the headers and returns the scheme: `true` for https.
@@ -46,16 +55,20 @@ pub(crate) fn rewrite(
     headers: &mut HeaderMap,
 ) -> bool {
     let edge = http.use_remote_address;
+    if marks.has(Marks::ENVOY) {
+        INTERNAL.iter().for_each(|name| drop(headers.remove(name)));
+        if edge {
+            BETWEEN.iter().for_each(|name| drop(headers.remove(name)));
+        }
+    }
     if edge {
-        if marks.has(Marks::ENVOY) {
-            INTERNAL.iter().for_each(|name| drop(headers.remove(name)));
-        }
         let peer = conn.peer.ip().to_canonical();
-        let trusted = trusted_client(headers, http.xff_trusted_hops);
+        let before = list(headers, &XFF);
+        let trusted = trusted_client(&before, http.xff_trusted_hops).unwrap_or(peer);
         if !http.skip_xff_append {
-            append(headers, peer);
+            append(headers, before, peer);
         }
-        if let Ok(value) = HeaderValue::from_str(&trusted.unwrap_or_else(|| peer.to_string())) {
+        if let Ok(value) = HeaderValue::from_str(&trusted.to_string()) {
             headers.insert(EXTERNAL, value);
         }
     }
@@ -76,18 +89,28 @@ pub(crate) fn rewrite(
     }
 }
 
-/// The address that the nearest trusted proxy saw, counted from the right.
-fn trusted_client(headers: &HeaderMap, hops: u32) -> Option<String> {
-    let hops = (hops as usize).checked_sub(1)?;
-    let text = headers.get(&XFF)?.to_str().ok()?;
-    text.rsplit(',').nth(hops).map(|address| address.trim().to_owned())
+/// All lines of a header as one list.
+fn list(headers: &HeaderMap, name: &HeaderName) -> String {
+    let mut all = String::new();
+    for line in headers.get_all(name).iter().filter_map(|line| line.to_str().ok()) {
+        if !all.is_empty() && !line.is_empty() {
+            all.push(',');
+        }
+        all.push_str(line);
+    }
+    all
 }
 
-fn append(headers: &mut HeaderMap, peer: std::net::IpAddr) {
-    let mut text = match headers.get(&XFF).and_then(|value| value.to_str().ok()) {
-        Some(before) => format!("{before},"),
-        None => String::new(),
-    };
+/// The address that the nearest trusted proxy saw, counted from the right.
+fn trusted_client(before: &str, hops: u32) -> Option<IpAddr> {
+    let hops = (hops as usize).checked_sub(1)?;
+    before.rsplit(',').nth(hops)?.trim().parse().ok()
+}
+
+fn append(headers: &mut HeaderMap, mut text: String, peer: IpAddr) {
+    if !text.is_empty() {
+        text.push(',');
+    }
     // Writing to a string cannot fail.
     write!(text, "{peer}").ok();
     if let Ok(value) = HeaderValue::try_from(text) {
@@ -112,10 +135,13 @@ fn client_cert(settings: ForwardClientCert, tls: Option<&TlsFacts>, headers: &mu
         Xfcc::AppendForward | Xfcc::SanitizeSet => {}
     }
     let Some(tls) = mutual else { return };
-    let mut text = match headers.get(&XFCC).and_then(|value| value.to_str().ok()) {
-        Some(before) if settings.mode == Xfcc::AppendForward => format!("{before},"),
+    let mut text = match settings.mode {
+        Xfcc::AppendForward => list(headers, &XFCC),
         _ => String::new(),
     };
+    if !text.is_empty() {
+        text.push(',');
+    }
     element(settings, tls, &mut text);
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(XFCC, value);

@@ -3,6 +3,7 @@
 //! In: a head of either codec. Out: an [`Exchange`], and a [`Stop`] where the request is refused here. This is the
 //! first step of the pipeline; nothing after it sees what the client wrote, except as facts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,16 +11,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use tokio::time::Instant;
 
 use super::context::{Exchange, Reply, Session, Stop, WORDS};
+use super::forwarded;
 use super::marks::Marks;
+use super::path::{self, Spelling};
 use super::up::version_before;
-use super::{forwarded, path};
-use crate::config::{Forward, HttpChain};
+use crate::config::{Forward, HttpChain, Underscores};
+use crate::fail::Failure;
 use crate::h1::Length;
 use crate::observe::{Facts, trace};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// `%RESPONSE_CODE_DETAILS%` of a path without a normal form.
+const PATH: &str = "path_normalization_failed";
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A request as a codec read it.
@@ -46,6 +51,9 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
     let expects = headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects && !http.proxy_continue {
+        headers.remove(header::EXPECT);
+    }
     request_id(session, marks, &mut headers);
     let trace = http.tracing.as_ref().map(|tracing| {
         let internal = !http.use_remote_address;
@@ -129,14 +137,18 @@ fn check(http: &HttpChain, exchange: &mut Exchange, upgrade: Option<HeaderValue>
     if relative && !exchange.path.is_empty() {
         return Err(Reply::text(StatusCode::NOT_FOUND, "", "absolute_path_rejected").into());
     }
-    match path::normal(&exchange.path, http.normalize_path, http.merge_slashes) {
-        None => return Err(Reply::text(StatusCode::BAD_REQUEST, "", "path_normalization_failed").into()),
-        Some(normal) if *normal != *exchange.path => {
+    if http.underscores != Underscores::Keep {
+        underscores(http.underscores, exchange)?;
+    }
+    match path::normal(&exchange.path, http.paths) {
+        Spelling::Refused => return Err(bad(PATH)),
+        Spelling::Elsewhere(to) => return Err(elsewhere(exchange, &to)),
+        Spelling::Normal(Cow::Owned(normal)) => {
             exchange.path = normal.into();
             // What was asked is what was understood: logs and spans say the same path as the routes see.
             exchange.facts.path = exchange.path.clone();
         }
-        Some(_) => {}
+        Spelling::Normal(Cow::Borrowed(_)) => {}
     }
     if http.strip_host_port {
         let host = crate::router::host_without_port(&exchange.authority);
@@ -148,13 +160,44 @@ fn check(http: &HttpChain, exchange: &mut Exchange, upgrade: Option<HeaderValue>
         return Err(Reply::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too_many_headers").into());
     }
     if exchange.authority.is_empty() && exchange.facts.protocol != Version::HTTP_10 {
-        let reply = Reply::text(StatusCode::BAD_REQUEST, "", "missing_host_header");
-        return Err(Reply { last: true, ..reply }.into());
+        return Err(bad("missing_host_header"));
+    }
+    if exchange.facts.method.as_str() == "QUERY"
+        && !exchange.facts.request_headers.contains_key(header::CONTENT_TYPE)
+    {
+        return Err(bad("query_missing_content_type"));
     }
     if let Some(upgrade) = upgrade {
         exchange.facts.request_headers.insert(header::UPGRADE, upgrade.clone());
         exchange.upgrade = Some(upgrade);
     }
+    Ok(())
+}
+
+/// The answer that sends the client to the normal form of its path. gRPC clients follow no redirects.
+fn elsewhere(exchange: &Exchange, to: &str) -> Stop {
+    match HeaderValue::from_str(to) {
+        Ok(to) if !exchange.facts.grpc => {
+            Reply::text(StatusCode::TEMPORARY_REDIRECT, "", PATH).with(header::LOCATION, to).into()
+        }
+        _ => bad(PATH),
+    }
+}
+
+/// 400, after which nothing is read from this client.
+fn bad(details: &str) -> Stop {
+    Reply { last: true, ..Reply::text(StatusCode::BAD_REQUEST, "", details) }.into()
+}
+
+/// Does what the chain says about names that applications may take for others.
+fn underscores(rule: Underscores, exchange: &mut Exchange) -> Result<(), Stop> {
+    let headers = &mut exchange.facts.request_headers;
+    let odd: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    if !odd.is_empty() && rule == Underscores::Reject {
+        let reply = Reply::text(StatusCode::BAD_REQUEST, "Bad Request", "http1.unexpected_underscore");
+        return Err(Reply { last: true, failure: Some(Failure::DownstreamProtocol), ..reply }.into());
+    }
+    odd.iter().for_each(|name| drop(headers.remove(name)));
     Ok(())
 }
 
@@ -203,8 +246,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> 
                 switches = version == Version::HTTP_11;
             } else if let Ok(name) = HeaderName::try_from(token) {
                 hostless |= name == header::HOST;
-                // How the body is framed is ours to say and not the client's.
-                if name != header::CONTENT_LENGTH {
+                // How the body is framed is ours to say and not the client's; `te` is looked at below.
+                if name != header::CONTENT_LENGTH && name != header::TE {
                     headers.remove(name);
                 }
             }
@@ -215,12 +258,24 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> 
         switches = false;
     }
     if headers.get(header::TE).is_some_and(|te| te.as_bytes() != b"trailers") {
-        headers.remove(header::TE);
+        keep_trailers(headers);
     }
     strip_response(headers, marks);
     headers.remove(header::HOST);
     let upgrade = upgrade.filter(|upgrade| switches && !upgrade.as_bytes().eq_ignore_ascii_case(b"h2c"));
     Hop { upgrade, hostless }
+}
+
+/// Of all that `te` may list, only that trailers are welcome concerns more than one hop.
+fn keep_trailers(headers: &mut HeaderMap) {
+    let lines = headers.get_all(header::TE).iter();
+    let welcome = lines
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+        .any(|one| one.split(|b| *b == b';').next().unwrap_or_default().trim_ascii() == b"trailers");
+    headers.remove(header::TE);
+    if welcome {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
 }
 
 /// The same for a response, where `upgrade` is handled by the caller.
@@ -237,7 +292,9 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, marks: Marks) {
 fn request_id(session: &Session, marks: Marks, headers: &mut HeaderMap) {
     let http = &*session.http;
     let foreign = http.use_remote_address && !http.preserve_request_id;
-    if http.generate_request_id && (foreign || !marks.has(Marks::REQUEST_ID)) {
+    // One that came may have been taken away: `connection` can name it.
+    let has = || marks.has(Marks::REQUEST_ID) && headers.contains_key(&REQUEST_ID);
+    if http.generate_request_id && (foreign || !has()) {
         headers.insert(REQUEST_ID, trace::request_id(&mut *session.worker.rng.borrow_mut()));
     }
 }

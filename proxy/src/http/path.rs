@@ -1,30 +1,80 @@
-//! Paths in one spelling: unreserved characters unescaped, dot segments resolved, slashes merged, as the chain asks.
-//! Policies and routes then see what the application will see. Follows Envoy's `normalize_path` (RFC 3986). Pure.
+//! Paths in one spelling: slashes unescaped, unreserved characters unescaped, dot segments resolved, slashes merged, as
+//! the chain asks and in this order. It is done once, before anything looks at the path, so that policies and routes
+//! see what the application will see. Follows Envoy's `path_with_escaped_slashes_action`, `normalize_path` (RFC 3986)
+//! and `merge_slashes`. Pure.
 
 use std::borrow::Cow;
 
-/// The path, with its query untouched, in its normal form; `None`: it has none and is refused.
-pub(crate) fn normal<'a>(target: &'a str, dots: bool, merge: bool) -> Option<Cow<'a, str>> {
+use crate::config::{EscapedSlashes, PathRules};
+
+/// What becomes of a request by its path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Spelling<'a> {
+    /// The path in its normal form, with its query untouched.
+    Normal(Cow<'a, str>),
+    /// The client is sent to the normal form.
+    Elsewhere(String),
+    /// It has no normal form, or one that the chain does not want.
+    Refused,
+}
+
+/// The normal form of a path with its query.
+pub(crate) fn normal(target: &str, rules: PathRules) -> Spelling<'_> {
     if target.contains('#') {
-        return None;
+        return Spelling::Refused;
     }
     let (path, query) = match target.find('?') {
         Some(at) => target.split_at(at),
         None => (target, ""),
     };
-    let unusual = dots && is_unusual(path);
-    let doubled = merge && path.contains("//");
-    if !(unusual || doubled) || !path.starts_with('/') {
-        return Some(Cow::Borrowed(target));
+    let escaped = rules.escaped_slashes != EscapedSlashes::Keep && find_escaped(path).is_some();
+    if escaped && rules.escaped_slashes == EscapedSlashes::Reject {
+        return Spelling::Refused;
+    }
+    let unusual = rules.normalize && is_unusual(path);
+    let doubled = rules.merge_slashes && (escaped || unusual || path.contains("//"));
+    if !(escaped || unusual || doubled) || !path.starts_with('/') {
+        return Spelling::Normal(Cow::Borrowed(target));
     }
     let mut path = Cow::Borrowed(path);
+    if escaped {
+        path = Cow::Owned(unescaped(&path));
+    }
     if unusual {
-        path = Cow::Owned(resolve(&spelled(&path)?));
+        let Some(plain) = spelled(&path) else { return Spelling::Refused };
+        path = Cow::Owned(resolve(&plain));
     }
     if doubled {
         path = Cow::Owned(merged(&path));
     }
-    Some(Cow::Owned(path.into_owned() + query))
+    let whole = path.into_owned() + query;
+    match escaped && rules.escaped_slashes == EscapedSlashes::Redirect {
+        true => Spelling::Elsewhere(whole),
+        false => Spelling::Normal(Cow::Owned(whole)),
+    }
+}
+
+/// Where the next escaped slash is, and which one.
+fn find_escaped(path: &str) -> Option<(usize, char)> {
+    let at = |code: &[u8]| match code {
+        [b'%', b'2', b'f' | b'F'] => Some('/'),
+        [b'%', b'5', b'c' | b'C'] => Some('\\'),
+        _ => None,
+    };
+    path.as_bytes().windows(3).enumerate().find_map(|(start, code)| Some((start, at(code)?)))
+}
+
+/// Slashes and backslashes as they are.
+fn unescaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((start, slash)) = find_escaped(rest) {
+        let (before, after) = rest.split_at(start);
+        out.push_str(before);
+        out.push(slash);
+        rest = after.get(3..).unwrap_or_default();
+    }
+    out + rest
 }
 
 /// Quick and never wrong in the negative.
@@ -101,32 +151,68 @@ fn merged(path: &str) -> String {
 mod tests {
     use super::*;
 
+    const ALL: PathRules =
+        PathRules { normalize: true, merge_slashes: true, escaped_slashes: EscapedSlashes::Keep };
+    const NONE: PathRules = PathRules { normalize: false, merge_slashes: false, ..ALL };
+
+    /// A path, or what else is done.
+    fn told(target: &str, rules: PathRules) -> String {
+        match normal(target, rules) {
+            Spelling::Normal(path) => path.into_owned(),
+            Spelling::Elsewhere(path) => format!("to {path}"),
+            Spelling::Refused => "refused".into(),
+        }
+    }
+
     #[test]
     fn normal_forms() {
         for (given, wanted) in [
-            ("/a/b?x=/../", Some("/a/b?x=/../")),
-            ("/a/./b", Some("/a/b")),
-            ("/a/../b", Some("/b")),
-            ("/a/b/..", Some("/a/")),
-            ("/a/b/.", Some("/a/b/")),
-            ("/a/%2e%2E/b?c", Some("/b?c")),
-            ("/a\\..\\b", Some("/b")),
-            ("/..", Some("/")),
-            ("/../etc", Some("/etc")),
-            ("/a/../../..", Some("/")),
-            ("/a%2Fb/%7Euser/%41%zz%", Some("/a%2Fb/~user/A%zz%")),
-            ("/%252e%252e/a", Some("/%252e%252e/a")),
-            ("/a<b>", Some("/a%3Cb%3E")),
-            ("/%00", None),
-            ("/a//b", Some("/a/b")),
-            ("/a/.../b", Some("/a/.../b")),
-            ("/.hidden", Some("/.hidden")),
-            ("/a#frag", None),
-            ("*", Some("*")),
-            ("", Some("")),
+            ("/a/b?x=/../", "/a/b?x=/../"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/b/..", "/a/"),
+            ("/a/b/.", "/a/b/"),
+            ("/a/%2e%2E/b?c", "/b?c"),
+            ("/a\\..\\b", "/b"),
+            ("/..", "/"),
+            ("/../etc", "/etc"),
+            ("/a/../../..", "/"),
+            ("/a%2Fb/%7Euser/%41%zz%", "/a%2Fb/~user/A%zz%"),
+            ("/%252e%252e/a", "/%252e%252e/a"),
+            ("/a<b>", "/a%3Cb%3E"),
+            ("/%00", "refused"),
+            ("/a//b", "/a/b"),
+            ("/a\\\\b", "/a/b"),
+            ("/a/.../b", "/a/.../b"),
+            ("/.hidden", "/.hidden"),
+            ("/a#frag", "refused"),
+            ("*", "*"),
+            ("", ""),
         ] {
-            assert_eq!(normal(given, true, true).as_deref(), wanted, "{given}");
+            assert_eq!(told(given, ALL), wanted, "{given}");
         }
-        assert_eq!(normal("/a//../b", false, false).as_deref(), Some("/a//../b"));
+        assert_eq!(told("/a//../b", NONE), "/a//../b");
+    }
+
+    #[test]
+    fn escaped_slashes() {
+        let rules = |escaped_slashes| PathRules { escaped_slashes, ..ALL };
+        use EscapedSlashes::{Forward, Keep, Redirect, Reject};
+        for (given, action, wanted) in [
+            ("/a%2Fb%5cc", Keep, "/a%2Fb%5cc"),
+            ("/a%2Fb", Reject, "refused"),
+            ("/a%5Cb", Reject, "refused"),
+            ("/a/b?%2f", Reject, "/a/b?%2f"),
+            ("/a%2Fb%5cc?%2f", Forward, "/a/b/c?%2f"),
+            ("/a%2F%2E%2e%2fb", Forward, "/b"),
+            ("/a%2f%2fb%2F", Forward, "/a/b/"),
+            ("/a%252fb", Forward, "/a%252fb"),
+            ("/a%2fb?c", Redirect, "to /a/b?c"),
+            ("/a/../b", Redirect, "/b"),
+        ] {
+            assert_eq!(told(given, rules(action)), wanted, "{given} {action:?}");
+        }
+        let only = PathRules { escaped_slashes: Forward, ..NONE };
+        assert_eq!(told("/a%2f..%5Cb", only), "/a/..\\b");
     }
 }

@@ -40,6 +40,10 @@ pub(crate) async fn exchange(
 ) -> Instant {
     // head
     let (mut exchange, refused) = head::admit(session, arrived);
+    if exchange.expects && !session.http.proxy_continue {
+        exchange.expects = false;
+        down.allow_body();
+    }
     dog.start_at(session.http.stream_idle_timeout, exchange.clock);
     let stopped = match refused {
         None => pipeline(session, &mut exchange, down, dog).await.err(),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -144,6 +145,47 @@ fn managers(totals: &Totals, all: &mut Vec<Sample>) {
         }
         let name = format!("http.{prefix}.downstream_rq_time");
         all.push(Sample::histogram(name, "envoy_http_downstream_rq_time", own(), total.time.clone()));
+        refusals(prefix, &total.refused, all);
+    }
+}
+
+/// What was refused, in Envoy's counters, and each reason by name: `%RESPONSE_CODE_DETAILS%` without its first word.
+fn refusals(prefix: &str, refused: &BTreeMap<(Arc<str>, u16), u64>, all: &mut Vec<Sample>) {
+    let mut envoys = [
+        ("downstream_cx_protocol_error", "envoy_http_downstream_cx_protocol_error", 0),
+        ("downstream_rq_failed_path_normalization", "envoy_http_downstream_rq_failed_path_normalization", 0),
+        (
+            "downstream_rq_redirected_with_normalized_path",
+            "envoy_http_downstream_rq_redirected_with_normalized_path",
+            0,
+        ),
+        ("downstream_rq_non_relative_path", "envoy_http_downstream_rq_non_relative_path", 0),
+    ];
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((details, status), count) in refused {
+        let at = match &**details {
+            "path_normalization_failed" if *status == 307 => Some(2),
+            "path_normalization_failed" => Some(1),
+            "absolute_path_rejected" => Some(3),
+            "http.invalid_authority" | "low_version" => Some(0),
+            details if details.starts_with("http1.") => Some(0),
+            _ => None,
+        };
+        if let Some((.., total)) = at.and_then(|at| envoys.get_mut(at)) {
+            *total += count;
+        }
+        if *status != 307 {
+            *reasons.entry(details.rsplit('.').next().unwrap_or_default()).or_default() += count;
+        }
+    }
+    for (stat, family, count) in envoys {
+        let own = label("http_conn_manager_prefix", prefix);
+        all.push(Sample::counter(format!("http.{prefix}.{stat}"), family, own, count));
+    }
+    for (why, count) in reasons {
+        let labels = labels(("reason", why), ("http_conn_manager_prefix", prefix));
+        let name = format!("http.{prefix}.downstream_rq_refused.{why}");
+        all.push(Sample::counter(name, "mesh_http_downstream_rq_refused", labels, count));
     }
 }
 

@@ -147,6 +147,15 @@ pub struct HttpSeries {
     /// By first digit of the status.
     pub classes: [Counter; 6],
     pub time: Histogram,
+    /// Requests that broke a rule of HTTP or of paths, by `%RESPONSE_CODE_DETAILS%` and status.
+    refused: Mutex<BTreeMap<(Arc<str>, u16), u64>>,
+}
+
+impl HttpSeries {
+    /// Notes a refused request.
+    pub fn refuse(&self, details: &Arc<str>, status: u16) {
+        *self.refused.lock().entry((details.clone(), status)).or_default() += 1;
+    }
 }
 
 type Table<T> = Mutex<HashMap<Arc<str>, Arc<T>>>;
@@ -228,6 +237,7 @@ pub struct HttpTotals {
     pub requests: u64,
     pub classes: [u64; 6],
     pub time: Snapshot,
+    pub refused: BTreeMap<(Arc<str>, u16), u64>,
 }
 
 /// Everything at one moment, by labels (or name), sorted.
@@ -281,6 +291,9 @@ impl Registry {
                     *total += class.get();
                 }
                 series.time.add_to(&mut total.time);
+                for (why, count) in series.refused.lock().iter() {
+                    *total.refused.entry(why.clone()).or_default() += count;
+                }
             }
         }
         totals
@@ -313,6 +326,7 @@ impl Registry {
                 series.requests.reset();
                 series.classes.iter().for_each(Counter::reset);
                 series.time.reset();
+                series.refused.lock().clear();
             }
         }
     }

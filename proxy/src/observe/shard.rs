@@ -299,6 +299,25 @@ fn add(handle: &Handle, facts: &Facts) {
     if let Some(ended) = ended {
         series.time.record(ended);
     }
+    if (handle.cluster.is_none() || !facts.failures.is_empty())
+        && let Some(details) = &facts.details
+        && is_refusal(details)
+    {
+        series.refuse(details, facts.status);
+    }
+}
+
+/// Details of requests that break the rules of HTTP or of their path: a closed list, so that what clients send makes
+/// no series.
+fn is_refusal(details: &str) -> bool {
+    let named = [
+        "low_version",
+        "missing_host_header",
+        "absolute_path_rejected",
+        "path_normalization_failed",
+        "query_missing_content_type",
+    ];
+    details.starts_with("http1.") || details.starts_with("http.") || named.contains(&details)
 }
 
 /// The peer said that it will introduce itself and has not yet.

@@ -1,0 +1,20 @@
+//! Ambiguity: thousands of raw connections through both planes, in front of an origin that keeps every byte. What our
+//! proxy forwards is judged by an oracle written from the standard alone; how it answers is compared with Envoy.
+
+mod answers;
+mod backend;
+mod certs;
+mod corpus;
+mod kinds;
+mod oracle;
+mod requests;
+mod responses;
+mod settings;
+mod stage;
+mod talk;
+mod verdict;
+
+/// Rows of the table of differences that the corpora must show.
+pub(crate) fn rows() -> impl Iterator<Item = &'static str> {
+    kinds::REQUESTS.iter().chain(&kinds::RESPONSES).map(|kind| kind.name)
+}
