@@ -37,6 +37,8 @@ pub struct Picker {
 struct View {
     /// Of the cluster that the plan was made for.
     version: Arc<str>,
+    /// What the reader reads. A cluster that comes back to an earlier version may have another cell than it had then.
+    cell: Arc<base::Live<EndpointSet>>,
     reader: base::Reader<EndpointSet>,
     set: Arc<EndpointSet>,
     epoch: u64,
@@ -101,8 +103,8 @@ fn view_of<'a>(views: &'a mut HashMap<u64, View>, cluster: &Cluster) -> &'a mut 
         let reader = cluster.endpoints.reader();
         // The empty set differs from what the reader holds, so that the first pick makes a plan.
         let set = Arc::new(EndpointSet::default());
-        let version = cluster.version.clone();
-        View { version, reader, set, epoch: 0, plan: Plan::default(), originals: HashMap::new() }
+        let (version, cell) = (cluster.version.clone(), cluster.endpoints.clone());
+        View { version, cell, reader, set, epoch: 0, plan: Plan::default(), originals: HashMap::new() }
     })
 }
 
@@ -110,9 +112,11 @@ impl View {
     fn refresh(&mut self, cluster: &Cluster, now: u64, dice: &mut Dice) {
         let outliers = &cluster.outliers;
         let next = outliers.next_return.load(Ordering::Relaxed);
-        if !Arc::ptr_eq(&self.version, &cluster.version) && self.version != cluster.version {
+        let same_version = Arc::ptr_eq(&self.version, &cluster.version) || self.version == cluster.version;
+        if !(same_version && Arc::ptr_eq(&self.cell, &cluster.endpoints)) {
             self.reader = cluster.endpoints.reader();
             self.version = cluster.version.clone();
+            self.cell = cluster.endpoints.clone();
             self.originals.clear();
             self.set = Arc::new(EndpointSet::default());
         }

@@ -46,6 +46,17 @@ fn counts(cluster: &Cluster, picks: usize) -> [usize; 5] {
 const LEAST: Balance = Balance::LeastRequest { choices: 2 };
 const RING: Balance = Balance::RingHash { minimum: 1024, maximum: 8 << 20 };
 
+/// A policy that is changed and changed back: the version is the old one, the endpoints are others.
+#[test]
+fn an_earlier_version_with_other_endpoints() {
+    let before = cluster(Balance::RoundRobin, vec![vec![group(1, &[endpoint(1, 1, true)])]], false);
+    let after = cluster(Balance::RoundRobin, vec![vec![group(1, &[endpoint(2, 1, true)])]], false);
+    assert_eq!((before.id, &before.version), (after.id, &after.version));
+    let mut picker = Picker::new(Dice::new(5));
+    let mut pick = |cluster: &Cluster| picker.pick(cluster, &Hint::default(), 0).map(|one| last_byte(&one));
+    assert_eq!((pick(&before), pick(&after), pick(&before)), (Some(1), Some(2), Some(1)));
+}
+
 #[test]
 fn round_robin_by_weight() {
     let all = [endpoint(1, 1, true), endpoint(2, 1, true), endpoint(3, 1, false)];
