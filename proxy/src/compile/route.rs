@@ -17,6 +17,7 @@ use super::read::{
 use super::slots::Slots;
 use super::text::{grpc_condition, headers, queries, regex};
 use crate::config::{PathMatch, RouteTable, Rule, VirtualHost};
+use crate::router::PathIndex;
 
 /// Envoy's limit for bodies of direct responses where the configuration names none.
 const MAX_BODY: u32 = 4096;
@@ -91,8 +92,10 @@ pub(super) fn virtual_host(
     let rules = routes.into_iter().enumerate().map(|(index, one)| {
         decode(one).and_then(|one| rule(one, &context, slots)).item("routes", index).map(Arc::new)
     });
+    let rules = rules.collect::<Lower<Vec<_>>>()?;
     let lowered = VirtualHost {
-        rules: rules.collect::<Lower<_>>()?,
+        paths: PathIndex::new(&rules),
+        rules,
         name: text(std::mem::take(&mut host.name)),
         domains: std::mem::take(&mut host.domains).into_iter().map(text).collect(),
         headers: operations(take_lists!(host))?,

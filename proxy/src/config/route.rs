@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{ClusterSlot, HeaderMatch, QueryMatch};
 use crate::filter::{Cors, Fault};
+use crate::router::{PathIndex, WildIndex};
 
 /// One RouteConfiguration with its virtual hosts, inline and by VHDS, joined.
 #[derive(Debug, Default)]
@@ -17,10 +18,10 @@ pub struct RouteTable {
     pub hosts: Vec<Arc<VirtualHost>>,
     /// Lower-case exact domain -> index in `hosts`.
     pub exact: HashMap<Box<str>, u32>,
-    /// `*.suffix` as `.suffix`, longest first.
-    pub suffix: Vec<(Box<str>, u32)>,
-    /// `prefix.*` as `prefix.`, longest first.
-    pub prefix: Vec<(Box<str>, u32)>,
+    /// `*.suffix` as `.suffix`.
+    pub suffix: WildIndex,
+    /// `prefix.*` as `prefix.`.
+    pub prefix: WildIndex,
     /// `*`
     pub any: Option<u32>,
     /// `ignore_port_in_host_matching`
@@ -35,6 +36,8 @@ pub struct VirtualHost {
     pub name: Arc<str>,
     pub domains: Vec<Arc<str>>,
     pub rules: Vec<Arc<Rule>>,
+    /// Which of them a path can match; `None`: try each.
+    pub paths: Option<PathIndex>,
     pub headers: HeaderOps,
     /// `include_request_attempt_count` / `include_attempt_count_in_response`.
     pub attempt_count: bool,

@@ -39,10 +39,20 @@ pub fn decide(
             table: table.clone(),
         };
     }
-    match host.rules.iter().find(|rule| matching::rule_matches(rule, head, dice)) {
+    match first_rule(host, head, dice) {
         Some(rule) => act(config, Place { table, host, rule }, head, dice),
         None => fail(Failure::NoRoute, None, None),
     }
+}
+
+/// The first rule that matches.
+fn first_rule<'a>(host: &'a VirtualHost, head: &Head<'_>, dice: &mut Dice) -> Option<&'a Arc<Rule>> {
+    let Some(paths) = &host.paths else {
+        return host.rules.iter().find(|rule| matching::rule_matches(rule, head, dice));
+    };
+    let mut candidates = paths.candidates(matching::bare_path(head.path));
+    candidates
+        .find_map(|number| host.rules.get(number).filter(|rule| matching::rule_matches(rule, head, dice)))
 }
 
 /// The routes that a chain uses now.

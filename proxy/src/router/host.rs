@@ -19,15 +19,10 @@ pub fn find_host<'a>(table: &'a RouteTable, authority: &str) -> Option<&'a Arc<V
     let name = name.as_ref();
     let index = (!name.is_empty())
         .then(|| {
-            let wild = |list: &[(Box<str>, u32)], fits: &dyn Fn(&str) -> bool| {
-                list.iter().find(|(text, _)| text.len() < name.len() && fits(text)).map(|(_, index)| *index)
-            };
-            table
-                .exact
-                .get(name)
-                .copied()
-                .or_else(|| wild(&table.suffix, &|text| name.ends_with(text)))
-                .or_else(|| wild(&table.prefix, &|text| name.starts_with(text)))
+            let exact = table.exact.get(name).copied();
+            exact
+                .or_else(|| table.suffix.longest(name, |length| name.get(name.len() - length..)))
+                .or_else(|| table.prefix.longest(name, |length| name.get(..length)))
         })
         .flatten()
         .or(table.any)?;
@@ -48,7 +43,8 @@ pub fn host_without_port(authority: &str) -> &str {
 impl RouteTable {
     /// Makes the domain index of `hosts`. Returns the domains that are named twice: the first host keeps them.
     pub fn index(&mut self) -> Vec<String> {
-        let (mut exact, mut suffix, mut prefix, mut any) = (HashMap::new(), Vec::new(), Vec::new(), None);
+        let (mut exact, mut any) = (HashMap::<Box<str>, u32>::new(), None);
+        let (mut suffix, mut prefix) = (WildIndex::default(), WildIndex::default());
         let mut twice = Vec::new();
         for (at, host) in self.hosts.iter().enumerate() {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
@@ -59,9 +55,9 @@ impl RouteTable {
                     any = any.or(Some(at));
                     fresh
                 } else if let Some(rest) = lower.strip_prefix('*') {
-                    push_new(&mut suffix, rest, at)
+                    suffix.add(rest, at)
                 } else if let Some(rest) = lower.strip_suffix('*') {
-                    push_new(&mut prefix, rest, at)
+                    prefix.add(rest, at)
                 } else {
                     let fresh = !exact.contains_key(lower.as_str());
                     exact.entry(lower.into_boxed_str()).or_insert(at);
@@ -72,19 +68,37 @@ impl RouteTable {
                 }
             }
         }
-        suffix.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        prefix.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         (self.exact, self.suffix, self.prefix, self.any) = (exact, suffix, prefix, any);
         twice
     }
 }
 
-fn push_new(list: &mut Vec<(Box<str>, u32)>, text: &str, at: u32) -> bool {
-    let fresh = !list.iter().any(|(have, _)| **have == *text);
-    if fresh {
-        list.push((text.into(), at));
+/// Beginnings or endings of names: one look for each length that there is, longest first, however many there are.
+#[derive(Debug, Default)]
+pub struct WildIndex {
+    texts: HashMap<Box<str>, u32>,
+    /// Longest first.
+    lengths: Vec<usize>,
+}
+
+impl WildIndex {
+    /// False: the text was there before, and keeps its number.
+    fn add(&mut self, text: &str, at: u32) -> bool {
+        if self.texts.contains_key(text) {
+            return false;
+        }
+        self.texts.insert(text.into(), at);
+        if let Err(place) = self.lengths.binary_search_by(|length| text.len().cmp(length)) {
+            self.lengths.insert(place, text.len());
+        }
+        true
     }
-    fresh
+
+    /// The longest text that is the part of `name` which `part` cuts, with something left over.
+    fn longest<'a>(&self, name: &str, part: impl Fn(usize) -> Option<&'a str>) -> Option<u32> {
+        let shorter = self.lengths.iter().filter(|length| **length < name.len());
+        shorter.filter_map(|length| self.texts.get(part(*length)?)).next().copied()
+    }
 }
 
 #[cfg(test)]
