@@ -262,15 +262,3 @@ fn outliers_are_ejected() {
         assert!(bad > 0, "it is back");
     });
 }
-
-#[test]
-fn an_idle_connection_is_small() {
-    run(async {
-        let mesh = mesh(Setup::default());
-        let (_near, far) = tokio::io::duplex(PIPE);
-        let http = std::sync::Arc::new(chain());
-        let served = served(far, App::Http(http.clone()), mesh.drain.watch());
-        let size = std::mem::size_of_val(&proxy::http::serve(mesh.worker.clone(), served, http));
-        assert!(size <= 3000, "the task of a connection takes {size} bytes");
-    });
-}

@@ -7,8 +7,11 @@
 mod http1;
 mod http2;
 mod limits;
+#[allow(unreachable_pub, dead_code)] // Shared with the benches; not all of it is used here.
+mod many;
 #[allow(unreachable_pub)] // A module of one test program.
 mod support;
+mod swap;
 mod tcp;
 mod timing;
 mod tls;

@@ -248,7 +248,7 @@ pub struct Mesh {
     http: Arc<HttpChain>,
 }
 
-fn cluster(name: &str, id: u64, settings: ClusterSettings, endpoints: &[SocketAddr]) -> Cluster {
+pub fn cluster(name: &str, id: u64, settings: ClusterSettings, endpoints: &[SocketAddr]) -> Cluster {
     let one = |address: &SocketAddr| Arc::new(Endpoint::bare(EndpointAddress::Ip(*address), None));
     let group =
         LocalityGroup { locality: "".into(), weight: 1, endpoints: endpoints.iter().map(one).collect() };
