@@ -15,6 +15,8 @@
 //!
 //! The list of kinds is in `kind.rs`; each kind has one file. Mistakes are data: `finding.rs`.
 
+#![forbid(unsafe_code)]
+
 #[macro_use]
 mod shape;
 

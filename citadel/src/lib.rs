@@ -9,6 +9,8 @@
 //! counts. A library that pilot embeds beside ADS on one port, and a binary of its own. [`issue`] is the whole
 //! story in one function.
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 pub mod attest;
 pub mod audit;

@@ -84,24 +84,45 @@ impl Laptop {
         self.kill("pilot");
     }
 
-    /// Kills a program of this mesh without warning: the process whose arguments name it and this mesh's folder.
+    /// Kills a program of this mesh without warning.
     #[track_caller]
     fn kill(&self, name: &str) {
-        let home = self.home.display().to_string();
-        let is_it = |pid: &str| {
-            let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            let (line, env) = (read("cmdline"), read("environ"));
-            let program = line.split(|b| *b == 0).next().unwrap_or_default();
-            let all = String::from_utf8_lossy(&line) + String::from_utf8_lossy(&env);
-            program.ends_with(format!("/{name}").as_bytes()) && all.contains(&home)
-        };
-        let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
-        let names = pids.filter_map(|entry| entry.file_name().into_string().ok());
-        let pid = names.filter(|name| name.parse::<u32>().is_ok()).find(|pid| is_it(pid));
-        let pid = pid.unwrap_or_else(|| panic!("no process of {name} in this mesh"));
-        let status = Command::new("kill").args(["-9", &pid]).status().expect("kill");
+        let found = self.processes(name);
+        let (pid, _) = found.first().unwrap_or_else(|| panic!("no process of {name} in this mesh"));
+        let status = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill");
         assert!(status.success());
     }
+
+    /// Processes of a program of this mesh, with their environments: those that were started, however far up, by a process
+    /// whose arguments or environment name the mesh's folder.
+    pub fn processes(&self, name: &str) -> Vec<(u32, Vec<String>)> {
+        let home = self.home.display().to_string();
+        let ours = |pid: u32| {
+            let mut above = std::iter::successors(Some(pid), |pid| parent(*pid)).take(12);
+            above.any(|pid| {
+                [words(pid, "cmdline"), words(pid, "environ")].concat().iter().any(|w| w.contains(&home))
+            })
+        };
+        let is_it = |pid: &u32| {
+            let line = words(*pid, "cmdline");
+            line.first()
+                .is_some_and(|program| Path::new(program).file_name().is_some_and(|file| file == name))
+        };
+        let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(is_it).filter(|pid| ours(*pid)).map(|pid| (pid, words(pid, "environ"))).collect()
+    }
+}
+
+/// The words of `/proc/PID/cmdline` or `environ`; none where the process is gone.
+fn words(pid: u32, file: &str) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok().filter(|pid| *pid > 1)
 }
 
 impl Driven for Laptop {

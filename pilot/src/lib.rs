@@ -7,6 +7,8 @@
 //! `authority` is the embedded CA and pilot's own certificate, `cluster` what pilot does in a cluster beside reading,
 //! `debug` what pilot tells of itself, `app` the wiring. `offline` is the way from text to resources without a process.
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 mod authority;
 mod cluster;

@@ -10,6 +10,8 @@
 //! [`SpiffeId`], [`Reject`], [`peer`] metadata, [`csr`] (certificates), [`nds`] (names), [`health`] of applications. [`reflect`] turns any
 //! message into JSON and back.
 
+#![forbid(unsafe_code)]
+
 pub mod csr;
 pub mod delta;
 pub mod health;

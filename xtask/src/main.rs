@@ -6,13 +6,14 @@ mod addons;
 mod bench;
 mod cluster;
 mod equip;
-mod gotool;
+mod fuzz;
 mod graph;
 mod helm;
 mod image;
 mod rules;
 mod sh;
 mod size;
+mod soak;
 mod stages;
 mod test;
 mod up;
@@ -25,7 +26,7 @@ cargo xtask COMMAND
   up [DIR|FILE...]   build what is needed (release profile) and run the mesh with these manifests;
                      default samples/bookinfo; further arguments go to `meshctl up`
   test [STAGE...]    fetch the test equipment, build, run every stage (or the named ones), print what each took
-                     stages: lint graph size unit golden charts paper process netns laptop planes user cluster
+                     stages: lint graph size unit golden hostile charts paper process netns laptop planes user soak cluster
                      charts needs a Helm, which is built from its Go module, once
                      cluster (or --cluster): on a real Kubernetes, built once per machine in ten minutes, skipped
                      where there can be none; --cluster=all runs its long tests too
@@ -36,6 +37,11 @@ cargo xtask COMMAND
   bless              rewrite every golden file from what the code says now
   bench [FLAG...]    our proxy (profile dist) beside a stock Envoy in one run: ratios and CPU per 1000 requests;
                      flags of e2e/bench/bench.py; --write puts the outcome into docs/perf.md
+  bench --micro [FILTER]  what decide, pick, lower, link and serve cost, by Criterion
+  fuzz [TARGET...]   look for inputs that break what strangers can reach; --seconds N for each (default 60),
+                     --keep puts what reaches new code into fuzz/corpus
+  soak               a mesh under load while routes, clusters, endpoints, connections and certificates change: nothing
+                     may fail, grow or stay open; --seconds N (default 600), --profile P (default dev)
   graph              check that crates depend in one direction only
   size               the ten largest files and functions, lines per crate; fails above the hard limits, and where a
                      header, the reason of an allow, or a file that the documents name is missing
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
         "image" => image::image(rest),
         "bless" => test::bless(),
         "bench" => bench::bench(rest),
+        "fuzz" => fuzz::fuzz(rest),
+        "soak" => soak::soak(rest),
         "graph" => graph::check(),
         "size" => size::check(),
         "lint" => test::lint(),

@@ -18,9 +18,19 @@ const FUNCTION_HARD: usize = 80;
 pub(crate) fn check() -> Result<()> {
     let root = sh::root();
     let mut files = Vec::new();
-    for folder in
-        ["base", "wire", "api", "citadel", "pilot", "proxy", "meshctl", "samples/apps", "e2e", "xtask"]
-    {
+    for folder in [
+        "base",
+        "wire",
+        "api",
+        "citadel",
+        "pilot",
+        "proxy",
+        "meshctl",
+        "samples/apps",
+        "e2e",
+        "xtask",
+        "fuzz",
+    ] {
         collect(&root.join(folder), &mut files);
     }
     let mut per_crate: BTreeMap<String, (usize, usize)> = BTreeMap::new();

@@ -13,11 +13,11 @@ use crate::cluster::{self, Cluster};
 use crate::equip::{self, Equipment};
 use crate::gotool::GoTool;
 use crate::stages::{Counts, Stages, counted};
-use crate::{addons, graph, helm, image, sh, size};
+use crate::{addons, graph, helm, image, sh, size, soak};
 
 const STAGES: &[&str] = &[
-    "lint", "graph", "size", "unit", "golden", "charts", "paper", "process", "netns", "laptop", "planes",
-    "user", CLUSTER,
+    "lint", "graph", "size", "unit", "golden", "hostile", "charts", "paper", "process", "netns", "laptop",
+    "planes", "user", "soak", CLUSTER,
 ];
 
 /// Crates whose integration tests compare with files.
@@ -100,12 +100,14 @@ fn table() -> Vec<(&'static str, Work)> {
         ("size", |_| size::check().map(|()| Counts::default())),
         ("unit", |_| unit()),
         ("golden", |_| golden()),
+        ("hostile", |e| e2e(&["hostile"], e)),
         ("paper", |e| e2e(&["paper", "contract", "fields"], e)),
         ("process", |e| e2e(&["process"], e)),
         ("netns", |_| namespaces()),
         ("laptop", |e| e2e(&["laptop"], e)),
         ("planes", planes),
         ("user", as_user),
+        ("soak", |_| soak::stage()),
     ]
 }
 

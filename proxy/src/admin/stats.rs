@@ -185,6 +185,7 @@ fn of_server(process: &Process, config: &Config, all: &mut Vec<Sample>) {
     gauge("server.concurrency", "envoy_server_concurrency", count(process.places.count()));
     gauge("server.memory_allocated", "envoy_server_memory_allocated", server::resident());
     gauge("server.total_connections", "envoy_server_total_connections", count(process.places.active()));
+    gauge("server.tasks", "mesh_server_tasks", count(base::task::live()));
     gauge(
         "cluster_manager.active_clusters",
         "envoy_cluster_manager_active_clusters",

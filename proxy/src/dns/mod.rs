@@ -13,5 +13,5 @@ mod table;
 
 pub(crate) use config::resolv_conf;
 pub use config::{Counters, Settings};
-pub use server::start;
+pub use server::{reply, start};
 pub use table::{Found, Table};

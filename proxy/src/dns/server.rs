@@ -136,17 +136,9 @@ impl Server {
     }
 
     fn answer(&self, question: &[u8], udp: bool) -> Option<Vec<u8>> {
-        let message = Message::from_vec(question).ok()?;
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        let limit =
-            if udp { usize::from(message.max_payload()).max(PLAIN_UDP) } else { usize::from(u16::MAX) };
-        let response = respond(&self.table(), &message, turn)?;
-        match response.to_vec() {
-            Ok(bytes) if bytes.len() <= limit => Some(bytes),
-            Ok(_) => response.truncate().to_vec().ok(),
-            Err(_) => None,
-        }
+        reply(&self.table(), question, udp, turn)
     }
 
     async fn forward(&self, question: &[u8], udp: bool) -> Option<Vec<u8>> {
@@ -173,6 +165,18 @@ impl Server {
         failure.metadata.recursion_desired = message.metadata.recursion_desired;
         failure.queries = message.queries;
         failure.to_vec().ok()
+    }
+}
+
+/// The answer to a question as it came, if it is about a name of ours. `turn` says which address comes first. Pure.
+pub fn reply(table: &Table, question: &[u8], udp: bool, turn: usize) -> Option<Vec<u8>> {
+    let message = Message::from_vec(question).ok()?;
+    let limit = if udp { usize::from(message.max_payload()).max(PLAIN_UDP) } else { usize::from(u16::MAX) };
+    let response = respond(table, &message, turn)?;
+    match response.to_vec() {
+        Ok(bytes) if bytes.len() <= limit => Some(bytes),
+        Ok(_) => response.truncate().to_vec().ok(),
+        Err(_) => None,
     }
 }
 

@@ -24,3 +24,4 @@ mod timeout;
 mod up;
 
 pub use connection::{Served, serve};
+pub use path::{Spelling, normal as normal_path};

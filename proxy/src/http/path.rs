@@ -9,7 +9,7 @@ use crate::config::{EscapedSlashes, PathRules};
 
 /// What becomes of a request by its path.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Spelling<'a> {
+pub enum Spelling<'a> {
     /// The path in its normal form, with its query untouched.
     Normal(Cow<'a, str>),
     /// The client is sent to the normal form.
@@ -19,7 +19,7 @@ pub(crate) enum Spelling<'a> {
 }
 
 /// The normal form of a path with its query.
-pub(crate) fn normal(target: &str, rules: PathRules) -> Spelling<'_> {
+pub fn normal(target: &str, rules: PathRules) -> Spelling<'_> {
     if target.contains('#') {
         return Spelling::Refused;
     }
@@ -44,7 +44,8 @@ pub(crate) fn normal(target: &str, rules: PathRules) -> Spelling<'_> {
         let Some(plain) = spelled(&path) else { return Spelling::Refused };
         path = Cow::Owned(resolve(&plain));
     }
-    if doubled {
+    // Backslashes became slashes: look again.
+    if rules.merge_slashes && path.contains("//") {
         path = Cow::Owned(merged(&path));
     }
     let whole = path.into_owned() + query;
@@ -99,7 +100,7 @@ fn spelled(path: &str) -> Option<String> {
             _ => None,
         };
         match (code, byte) {
-            (Some(0), _) => return None,
+            (Some(0), _) | (None, 0) => return None,
             (Some(code), _) if code.is_ascii_alphanumeric() || b"-._~".contains(&code) => {
                 out.push(char::from(code));
                 rest = &tail[2..];

@@ -74,6 +74,10 @@ pub fn http(bytes: &[u8]) -> Sniffed<Http> {
     };
     let line = bytes.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // As strict as above: how the line was cut on its way must not decide.
+    if line.len() > MAX_LINE || line.iter().any(|b| *b < 0x20) {
+        return Sniffed::No;
+    }
     if line.ends_with(b" HTTP/1.1") {
         Sniffed::Yes(Http::One1)
     } else if line.ends_with(b" HTTP/1.0") {
@@ -272,6 +276,7 @@ mod tests {
             ("hello world\n", Sniffed::No),
             ("GET / FTP/1.1\r\n", Sniffed::No),
             ("GET /\x01", Sniffed::No),
+            ("GET /\x01 HTTP/1.1\r\n", Sniffed::No),
         ];
         for (text, wanted) in table {
             assert_eq!(http(text.as_bytes()), wanted, "{text:?}");

@@ -1,0 +1,116 @@
+//! `cargo xtask fuzz`: the fuzzers of `fuzz/`, one after the other, for a bounded time each.
+//!
+//! In: names of targets (all, if none), `--seconds N`, `--keep`. Out: what libFuzzer says; an input that fails is in
+//! `fuzz/artifacts`. With `--keep` the saved corpus takes what reaches new code, and only that. They are built with the
+//! compiler of every other program: coverage is a pass of LLVM, and no sanitizer is needed where no code is unsafe.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::sh;
+
+/// Seconds for each target.
+const USUAL: u64 = 60;
+/// Inputs longer than this find nothing that shorter ones do not.
+const LONGEST: &str = "4096";
+/// What libFuzzer needs to see of a program.
+const COVERAGE: [&str; 4] = [
+    "-sanitizer-coverage-level=4",
+    "-sanitizer-coverage-inline-8bit-counters",
+    "-sanitizer-coverage-pc-table",
+    "-sanitizer-coverage-trace-compares",
+];
+
+/// The command.
+pub(crate) fn fuzz(args: &[String]) -> Result<()> {
+    let (mut seconds, mut keep, mut named) = (USUAL, false, Vec::new());
+    let all = targets()?;
+    let mut words = args.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seconds" => seconds = words.next().context("--seconds N")?.parse().context("--seconds")?,
+            "--keep" => keep = true,
+            name if all.iter().any(|target| target == name) => named.push(name.to_owned()),
+            other => bail!("no fuzz target named {other}; there are {}", all.join(" ")),
+        }
+    }
+    let named = if named.is_empty() { all } else { named };
+    let programs = build(&named)?;
+    let mut failed = Vec::new();
+    for name in &named {
+        let program = programs.join(name);
+        println!("\n=== {name}: {seconds} s");
+        if run(name, &program, seconds).is_err() {
+            failed.push(name.as_str());
+        } else if keep {
+            merge(name, &program)?;
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("failed: {}; see fuzz/artifacts", failed.join(" ")) }
+}
+
+fn folder() -> PathBuf {
+    sh::root().join("fuzz")
+}
+
+fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder().join("fuzz_targets")).context("fuzz/fuzz_targets")? {
+        let path = entry?.path();
+        names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the fuzzers; gives the folder that they are in.
+fn build(names: &[String]) -> Result<PathBuf> {
+    let host = crate::image::target()?;
+    let target = sh::target_dir().join("fuzz");
+    let mut cargo = sh::cargo();
+    cargo.current_dir(folder()).args(["build", "--release", "--target", &host]);
+    cargo.args(names.iter().flat_map(|name| ["--bin", name]));
+    let passes = ["-Cpasses=sancov-module".to_owned()].into_iter();
+    let flags: Vec<String> = passes.chain(COVERAGE.map(|flag| format!("-Cllvm-args={flag}"))).collect();
+    cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
+    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    sh::run(&mut cargo)?;
+    Ok(target.join(host).join("release"))
+}
+
+/// What was found in earlier runs on this machine.
+fn found(name: &str) -> Result<PathBuf> {
+    let found = sh::target_dir().join("fuzz/found").join(name);
+    std::fs::create_dir_all(&found)?;
+    Ok(found)
+}
+
+fn saved(name: &str) -> PathBuf {
+    folder().join("corpus").join(name)
+}
+
+fn run(name: &str, program: &PathBuf, seconds: u64) -> Result<()> {
+    let artifacts = folder().join("artifacts").join(name);
+    std::fs::create_dir_all(&artifacts)?;
+    let mut fuzzer = Command::new(program);
+    fuzzer.arg(found(name)?).arg(saved(name));
+    fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={LONGEST}"));
+    // An input that takes seconds or a GiB is a failure too.
+    fuzzer.args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+    fuzzer.arg(format!("-artifact_prefix={}/", artifacts.display()));
+    sh::run(&mut fuzzer)
+}
+
+/// Puts the smallest set of inputs with the same coverage in the place of the saved corpus.
+fn merge(name: &str, program: &PathBuf) -> Result<()> {
+    let fresh = sh::target_dir().join("fuzz/merged").join(name);
+    std::fs::remove_dir_all(&fresh).ok();
+    std::fs::create_dir_all(&fresh)?;
+    let mut fuzzer = Command::new(program);
+    fuzzer.args(["-merge=1", &format!("-max_len={LONGEST}")]).arg(&fresh).arg(saved(name)).arg(found(name)?);
+    sh::run(&mut fuzzer)?;
+    std::fs::remove_dir_all(saved(name))?;
+    sh::run(Command::new("cp").arg("-r").arg(&fresh).arg(saved(name)))
+}
