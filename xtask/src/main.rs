@@ -7,6 +7,7 @@ mod bench;
 mod cluster;
 mod equip;
 mod fuzz;
+mod gotool;
 mod graph;
 mod helm;
 mod image;
