@@ -12,6 +12,7 @@ pub mod control;
 pub mod crowd;
 pub mod door;
 pub mod driven;
+pub mod frames;
 pub mod installed;
 pub mod laptop;
 pub mod load;

@@ -55,6 +55,8 @@ pub enum Failure {
     Denied,
     /// A request or response was larger than allowed.
     TooLarge,
+    /// The process takes no new requests.
+    Overloaded,
 }
 
 /// One row of the table.
@@ -101,11 +103,12 @@ impl Failure {
             Self::DownstreamProtocol => (400, "DPE", "http1.codec_error"),
             Self::DownstreamStream => (0, "DPE", "http2.remote_reset"),
             Self::IdleTimeout => (408, "SI", "stream_idle_timeout"),
-            Self::RequestTimeout => (408, "DT", "request_overall_timeout"),
+            Self::RequestTimeout => (408, "", "request_overall_timeout"),
             Self::FaultAbort => (0, "FI", "fault_filter_abort"),
             Self::FaultDelay => (0, "DI", ""),
             Self::Denied => (403, "", "rbac_access_denied_matched_policy[none]"),
             Self::TooLarge => (413, "", "request_payload_too_large"),
+            Self::Overloaded => (503, "", "overload"),
         };
         FailureRow { status, flag, details }
     }

@@ -27,6 +27,7 @@ pub mod intercept;
 pub mod io;
 pub mod listen;
 pub mod observe;
+pub mod overload;
 pub mod pool;
 pub mod process;
 pub mod rehearse;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::identity::Health;
 use crate::listen::{Listeners, Places, StatsTable};
 use crate::observe::{Own, Registry, Sinks};
+use crate::overload::Overload;
 use crate::settings::Settings;
 use crate::tls::Secrets;
 use crate::xds::{Status, Store};
@@ -37,6 +38,7 @@ pub struct Process {
     pub listeners: Listeners,
     pub listener_stats: StatsTable,
     pub places: Arc<Places>,
+    pub overload: Arc<Overload>,
     pub levels: Option<Levels>,
     /// `None`: no control plane.
     pub session: Option<base::Live<Status>>,
@@ -117,4 +119,11 @@ impl Process {
         }
         if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
     }
+}
+
+/// Memory of this process that is in use, in bytes, from the kernel.
+pub fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -16,6 +16,7 @@ use crate::config::{Config, HttpChain, TcpChain};
 use crate::dice::Dice;
 use crate::io::Flusher;
 use crate::observe::{Facts, Peer, TcpFacts};
+use crate::overload::Overload;
 use crate::pool::Pool;
 use crate::tls::Secrets;
 use crate::upstream::Dialer;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub secrets: Secrets,
     pub observer: Rc<dyn Observer>,
     pub drain: base::drain::Watch,
+    /// Limits of the process.
+    pub overload: Arc<Overload>,
     pub node: Arc<Node>,
     /// For choices; seed it for a repeatable test.
     pub dice: Dice,
@@ -50,6 +53,7 @@ pub struct Worker {
     pub secrets: Secrets,
     pub observer: Rc<dyn Observer>,
     pub drain: base::drain::Watch,
+    pub overload: Arc<Overload>,
     pub node: Arc<Node>,
 }
 
@@ -67,6 +71,7 @@ impl Worker {
             secrets: parts.secrets,
             observer: parts.observer,
             drain: parts.drain,
+            overload: parts.overload,
             node: parts.node,
         });
         crate::pool::start_sweeper(&worker);

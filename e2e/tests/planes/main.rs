@@ -10,6 +10,7 @@ mod differences;
 mod frames;
 mod h2spec;
 mod limits;
+mod overload;
 mod raw;
 mod samples;
 mod sockets;

@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod crowd;
+mod floods;
 mod grpc;
 mod session;

@@ -8,6 +8,7 @@ mod decide;
 mod dump;
 mod listeners;
 mod logging;
+mod overload;
 mod pages;
 mod server;
 pub(crate) mod stats;

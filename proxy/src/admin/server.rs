@@ -100,14 +100,7 @@ fn server_info(process: &Process) -> Value {
     })
 }
 
-/// Bytes, from the kernel.
-pub(super) fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
-}
-
 fn memory() -> Value {
-    let bytes = resident().to_string();
+    let bytes = crate::process::resident().to_string();
     json!({ "allocated": bytes, "heap_size": bytes, "total_physical_bytes": bytes })
 }

@@ -11,8 +11,8 @@ use base::admin::{Request, Response, Routes};
 use http::StatusCode;
 
 use super::clusters::{endpoints, sorted};
+use super::overload;
 use super::pages::{pretty, reading};
-use super::server;
 use crate::config::Config;
 use crate::observe::{self, Sample, label, labels};
 use crate::process::Process;
@@ -73,6 +73,7 @@ pub(crate) fn samples(process: &Process) -> Vec<Sample> {
     of_listeners(process, &mut all);
     of_server(process, &config, &mut all);
     of_session(process, &mut all);
+    overload::samples(process, &mut all);
     all
 }
 
@@ -161,6 +162,21 @@ fn of_listeners(process: &Process, all: &mut Vec<Sample>) {
             "envoy_listener_no_filter_chain_match",
             load(&stats.no_filter_chain_match),
         );
+        counter(
+            "downstream_cx_overflow",
+            "envoy_listener_downstream_cx_overflow",
+            load(&stats.downstream_cx_overflow),
+        );
+        counter(
+            "downstream_global_cx_overflow",
+            "envoy_listener_downstream_global_cx_overflow",
+            load(&stats.downstream_global_cx_overflow),
+        );
+        counter(
+            "downstream_cx_overload_reject",
+            "envoy_listener_downstream_cx_overload_reject",
+            load(&stats.downstream_cx_overload_reject),
+        );
         counter("ssl.handshake", "envoy_listener_ssl_handshake", load(&stats.ssl_handshake));
         counter(
             "ssl.connection_error",
@@ -183,7 +199,7 @@ fn of_server(process: &Process, config: &Config, all: &mut Vec<Sample>) {
     gauge("server.uptime", "envoy_server_uptime", uptime);
     gauge("server.live", "envoy_server_live", u64::from(process.ready().is_ok()));
     gauge("server.concurrency", "envoy_server_concurrency", count(process.places.count()));
-    gauge("server.memory_allocated", "envoy_server_memory_allocated", server::resident());
+    gauge("server.memory_allocated", "envoy_server_memory_allocated", crate::process::resident());
     gauge("server.total_connections", "envoy_server_total_connections", count(process.places.active()));
     gauge("server.tasks", "mesh_server_tasks", count(base::task::live()));
     gauge(

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::identity::{Keeper, serve_sds};
 use crate::listen::{Fresh, Listeners, Places, StatsTable};
 use crate::observe::{self, Own, Registry, Sinks};
+use crate::overload::{self, Overload};
 use crate::process::{Ending, Process};
 use crate::settings::{Bootstrap, Settings, Source};
 use crate::tls::Secrets;
@@ -102,7 +103,7 @@ async fn serve(mut settings: Settings, extras: Extras) -> anyhow::Result<()> {
             (bootstrap.text, bootstrap.overlay) = Default::default();
             boot
         }
-        Source::Agent(_) => Boot::default(),
+        Source::Agent(agent) => Boot { limits: agent.limits.clone(), ..Boot::default() },
     };
     for field in &boot.ignored {
         tracing::warn!(field, "this part of the bootstrap has no effect here");
@@ -133,6 +134,7 @@ async fn serve(mut settings: Settings, extras: Extras) -> anyhow::Result<()> {
         listeners: Listeners::default(),
         listener_stats: StatsTable::default(),
         places,
+        overload: Overload::new(boot.limits.clone()),
         levels: extras.levels,
         session: plan.as_ref().map(|_| base::Live::new(xds::Status::default())),
         identity: keeper.as_ref().map(Keeper::health),
@@ -152,6 +154,7 @@ async fn serve(mut settings: Settings, extras: Extras) -> anyhow::Result<()> {
     drop(ports_watch);
     tokio::task::spawn_local(observe::export(exported, config, secrets, dialer));
     tokio::task::spawn_local(async move { resolver.run().await });
+    tokio::task::spawn_local(overload::watch(process.overload.clone(), process.places.clone()));
     learn(&process, keeper, plan);
     tracing::info!(workers = count, version = crate::settings::VERSION, "proxy started");
     if let Some(started) = extras.started {

@@ -73,6 +73,7 @@ pub(super) fn work(start: WorkerStart) {
             secrets: process.secrets.clone(),
             observer: shard.clone(),
             drain,
+            overload: process.overload.clone(),
             node: introduction,
             dice: Dice::random(),
         });

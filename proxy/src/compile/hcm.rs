@@ -13,12 +13,13 @@ use wire::pb::envoy::r#type::tracing::v3 as tags;
 
 use super::access_log::access_logs;
 use super::filter::filters;
+use super::http2::{downstream_h2, h2_options};
 use super::read::{
     At, Lower, apart, done, duration_or, flag, harmless, number, refuse, text, type_name, unpack,
 };
 use super::slots::Slots;
 use crate::config::{
-    Codec, EscapedSlashes, ForwardClientCert, H2Options, HttpChain, PathRules, RouteSource, TagValue,
+    Codec, EscapedSlashes, ForwardClientCert, HttpChain, PathRules, RouteSource, TagValue,
     Tracing, Underscores, Xfcc,
 };
 
@@ -30,8 +31,8 @@ const ROUTE_CONFIG: u32 = 4;
 /// Lowers an encoded connection manager.
 pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
     let (mut one, route_config) = apart::<hcm::HttpConnectionManager>(bytes, ROUTE_CONFIG)?;
-    // Connections close when their last byte is written; a wrong message always ends an HTTP/1 connection.
-    harmless!(one; delayed_close_timeout, stream_error_on_invalid_http_message);
+    // A wrong message always ends an HTTP/1 connection.
+    harmless!(one; stream_error_on_invalid_http_message);
     harmless!(one; http3_protocol_options, stream_flush_timeout);
     let codec = match one.codec_type() {
         m::CodecType::Auto => Codec::Auto,
@@ -94,6 +95,8 @@ pub(super) fn http_chain(bytes: &[u8], slots: &mut Slots) -> Lower<HttpChain> {
             .at("request_headers_timeout")?,
         drain_timeout: duration_or(one.drain_timeout.take(), Duration::from_secs(5)).at("drain_timeout")?,
         max_connection_duration: common.max_duration,
+        delayed_close: duration_or(one.delayed_close_timeout.take(), Duration::from_secs(1))
+            .at("delayed_close_timeout")?,
         max_request_head: number(one.max_request_headers_kb.take(), 60) as usize * 1024,
         max_request_headers: common.max_headers,
         h2: downstream_h2(h2_options(one.http2_protocol_options.take())).at("http2_protocol_options")?,
@@ -192,42 +195,6 @@ fn http1_options(options: Option<core::Http1ProtocolOptions>) -> Lower<bool> {
     let accept = std::mem::take(&mut options.accept_http_10);
     done(&options)?;
     Ok(accept)
-}
-
-/// Pings are for upstream connections only.
-fn downstream_h2(options: Lower<H2Options>) -> Lower<H2Options> {
-    let options = options?;
-    match options.ping {
-        Some(_) => refuse("connection_keepalive", "not supported towards clients"),
-        None => Ok(options),
-    }
-}
-
-/// Streams and windows; bounds on floods are the codec's own.
-pub(super) fn h2_options(options: Option<core::Http2ProtocolOptions>) -> Lower<H2Options> {
-    let default = H2Options::default();
-    let mut options = options.unwrap_or_default();
-    harmless!(options; hpack_table_size, allow_connect, max_outbound_frames, max_outbound_control_frames);
-    harmless!(options; max_consecutive_inbound_frames_with_empty_payload, max_inbound_priority_frames_per_stream);
-    harmless!(options; max_inbound_window_update_frames_per_data_frame_sent, stream_error_on_invalid_http_messaging);
-    harmless!(options; override_stream_error_on_invalid_http_message, use_oghttp2_codec);
-    let lowered = H2Options {
-        max_concurrent_streams: number(options.max_concurrent_streams.take(), default.max_concurrent_streams),
-        stream_window: number(options.initial_stream_window_size.take(), default.stream_window),
-        connection_window: number(options.initial_connection_window_size.take(), default.connection_window),
-        ping: options.connection_keepalive.take().map(ping).transpose().at("connection_keepalive")?.flatten(),
-    };
-    done(&options)?;
-    Ok(lowered)
-}
-
-fn ping(mut settings: core::KeepaliveSettings) -> Lower<Option<(Duration, Duration)>> {
-    // Intervals are spread by when connections start.
-    harmless!(settings; interval_jitter);
-    let interval = duration_or(settings.interval.take(), Duration::ZERO).at("interval")?;
-    let timeout = duration_or(settings.timeout.take(), Duration::from_secs(20)).at("timeout")?;
-    done(&settings)?;
-    Ok((!interval.is_zero()).then_some((interval, timeout)))
 }
 
 fn client_cert(one: &mut hcm::HttpConnectionManager) -> Lower<ForwardClientCert> {

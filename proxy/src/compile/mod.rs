@@ -15,6 +15,7 @@ mod endpoint;
 mod filter;
 mod hcm;
 mod headers;
+mod http2;
 mod link;
 mod listener;
 mod lower;

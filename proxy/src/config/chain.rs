@@ -115,7 +115,11 @@ pub struct HttpChain {
     pub request_headers_timeout: Duration,
     /// Longest a drained connection lives on, default 5 s (`drain_timeout`).
     pub drain_timeout: Duration,
+    /// `common_http_protocol_options.max_connection_duration`; zero: none.
     pub max_connection_duration: Duration,
+    /// How long a connection that we end stays for the client to read the end of it. Default 1 s, zero: not at all
+    /// (`delayed_close_timeout`).
+    pub delayed_close: Duration,
     /// Bytes of a request head, default 60 KiB (`max_request_headers_kb`).
     pub max_request_head: usize,
     /// `common_http_protocol_options.max_headers_count`, default 100.
@@ -166,15 +170,46 @@ pub struct H2Options {
     pub max_concurrent_streams: u32,
     pub stream_window: u32,
     pub connection_window: u32,
+    /// `hpack_table_size`: what the other side's compression may remember here. Default 4096 bytes.
+    pub header_table: u32,
     /// `connection_keepalive`: a PING after each interval, whose answer must come within the timeout.
     pub ping: Option<(Duration, Duration)>,
+    pub frames: FrameLimits,
+}
+
+/// Bounds on frames that cost who sends them little. A connection that goes beyond one of them is closed with
+/// ENHANCE_YOUR_CALM and counted by that bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameLimits {
+    /// Frames that wait for a peer that does not read (`max_outbound_frames`). Default 10,000.
+    pub outbound: u32,
+    /// PING and SETTINGS among them (`max_outbound_control_frames`). Default 1,000.
+    pub outbound_control: u32,
+    /// Frames in a row without payload (`max_consecutive_inbound_frames_with_empty_payload`). Default 1.
+    pub empty: u32,
+    /// `max_inbound_priority_frames_per_stream`, default 100.
+    pub priority_per_stream: u32,
+    /// `max_inbound_window_update_frames_per_data_frame_sent`, default 10.
+    pub window_updates_per_data: u32,
+}
+
+impl Default for FrameLimits {
+    fn default() -> Self {
+        FrameLimits {
+            outbound: 10_000,
+            outbound_control: 1_000,
+            empty: 1,
+            priority_per_stream: 100,
+            window_updates_per_data: 10,
+        }
+    }
 }
 
 impl H2Options {
-    /// The connection's window in force: at least 16 stream windows, so that one unread stream does not stop its
-    /// neighbours, within what the protocol allows.
+    /// The connection's window in force: at least 4 stream windows, so that one unread stream does not stop its
+    /// neighbours, within what the protocol allows. It is also what a peer can make us hold whose data nobody takes.
     pub fn connection(&self) -> u32 {
-        self.connection_window.max(self.stream_window.saturating_mul(16)).min(i32::MAX as u32)
+        self.connection_window.max(self.stream_window.saturating_mul(4)).min(i32::MAX as u32)
     }
 }
 
@@ -185,7 +220,9 @@ impl Default for H2Options {
             max_concurrent_streams: 1024,
             stream_window: 16 << 20,
             connection_window: 24 << 20,
+            header_table: 4096,
             ping: None,
+            frames: FrameLimits::default(),
         }
     }
 }

@@ -31,9 +31,9 @@ const DIRECT: u64 = 8 * 1024;
 const AHEAD: usize = 16 * 1024;
 const SCRATCH: usize = 16 * 1024;
 const RESPONSE: &[u8] = b"HTTP/1.";
+/// How long the last bytes may take where nobody is to wait for the other side.
+const LEAVE: Duration = Duration::from_secs(1);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long a closing connection waits for the other side to have read what was said last.
-const LINGER: Duration = Duration::from_secs(1);
 
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
@@ -341,17 +341,19 @@ impl Conn {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Ends our side and gives the other a moment to read what was said, so that a reset does not overtake it.
-    pub async fn close(mut self) {
-        let linger = async {
+    /// Ends our side and gives the other so long to read what was said, so that a reset does not overtake it. Zero: no
+    /// longer than the bytes take to leave.
+    pub async fn close(mut self, linger: Duration) {
+        let work = async {
             std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
             self.io.shutdown().await?;
             let mut waste = [0u8; 1024];
-            while self.io.read(&mut waste).await? > 0 {}
+            while !linger.is_zero() && self.io.read(&mut waste).await? > 0 {}
             io::Result::Ok(())
         };
+        let most = if linger.is_zero() { LEAVE } else { linger };
         // Either way the connection is over.
-        drop(tokio::time::timeout(LINGER, linger).await);
+        drop(tokio::time::timeout(most, work).await);
     }
 
     /// From now on bytes go both ways without framing, until each side ends: after 101 and CONNECT.

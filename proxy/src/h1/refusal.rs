@@ -21,6 +21,7 @@ pub(super) const HALF: &str = "connection closed inside a response's head";
 pub(super) const OLD_CHUNKS: &str = "transfer-encoding in HTTP/1.0";
 pub(super) const MANY: &str = "too many headers";
 const CONTROL: &str = "control character in the head";
+const SLOW: &str = "request header timeout";
 const SECURE: &str = "https target on a connection that is not";
 
 /// A broken rule, and the status that says so.
@@ -34,6 +35,9 @@ impl Refusal {
     /// `https://` asked for over plain text.
     pub(crate) const INSECURE: Refusal = Refusal { status: 403, why: SECURE };
 
+    /// The head took too long.
+    pub(crate) const LATE: Refusal = Refusal { status: 408, why: SLOW };
+
     pub(super) const fn bad(why: &'static str) -> Self {
         Refusal { status: 400, why }
     }
@@ -42,6 +46,7 @@ impl Refusal {
     pub(crate) fn details(self) -> &'static str {
         match self {
             Refusal { status: 426, .. } => "low_version",
+            Refusal { why: SLOW, .. } => "request_header_timeout",
             Refusal { why: SECURE, .. } => "http1.https_url_on_plaintext_connection",
             Refusal { why: SCHEME, .. } => "http1.invalid_scheme",
             Refusal { why: CONTROL, .. } => "http1.invalid_characters",

@@ -408,6 +408,7 @@ fn idle_reply(complete: bool) -> Stop {
     if complete {
         reply.status = http::StatusCode::GATEWAY_TIMEOUT;
     }
-    reply.last = true;
+    // What is left of half a request cannot be told from the next one.
+    reply.last = !complete;
     reply.into()
 }

@@ -7,27 +7,25 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::{Request, Version, header};
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::body::Stream2;
 use super::context::Session;
 use super::down::Down;
 use super::head::Arrived;
 use super::serve::exchange;
+use super::streams;
 use super::timeout::{Deadline, Watchdog};
-use super::up::{announced, head_size};
 use crate::config::{Chain, Codec, HttpChain, Listener};
 use crate::fail::Failure;
-use crate::h1::{self, Length, Peek};
-use crate::io::{Rewound, Stream};
+use crate::h1::{self, Peek};
+use crate::io::Stream;
 use crate::observe::Conn;
+use crate::overload::Action;
 use crate::worker::Worker;
 
 /// One accepted connection, as `listen` hands it over.
@@ -73,24 +71,24 @@ async fn speak(session: Rc<Session>, mut conn: Box<h1::Conn>) {
         },
     };
     match h2 {
-        true => Box::pin(serve_h2(session, *conn)).await,
+        true => Box::pin(streams::serve(session, *conn)).await,
         false => serve_h1(session, conn).await,
     }
 }
 
 /// Asks whether a drain signal came. The signal itself is polled once, which leaves our waker with it, and again
 /// only after something was announced: asking costs one atomic read, not the signal's lock.
-struct Probe {
+pub(super) struct Probe {
     watch: base::drain::Watch,
     armed: bool,
 }
 
 impl Probe {
-    fn new(session: &Session) -> Self {
+    pub(super) fn new(session: &Session) -> Self {
         Probe { watch: session.drain.clone(), armed: false }
     }
 
-    fn poll<F: Future<Output = ()>>(&mut self, cx: &mut Context<'_>, signal: Pin<&mut F>) -> bool {
+    pub(super) fn poll<F: Future<Output = ()>>(&mut self, cx: &mut Context<'_>, signal: Pin<&mut F>) -> bool {
         if self.armed && !self.watch.is_announced() {
             return false;
         }
@@ -129,9 +127,14 @@ async fn peek(session: &Session, conn: &mut h1::Conn) -> Peek {
     let mut probe = Probe::new(session);
     let mut idle = Deadline::default();
     idle.set(session.http.idle_timeout);
+    let mut began = false;
     poll_fn(|cx| {
         if let Poll::Ready(peek) = conn.poll_peek(cx) {
             return Poll::Ready(peek.unwrap_or(Peek::Closed));
+        }
+        if conn.has_input() && !began && !session.http.request_headers_timeout.is_zero() {
+            began = true;
+            idle.set(session.http.request_headers_timeout);
         }
         let over = idle.poll(cx).is_ready() || (!conn.has_input() && probe.poll(cx, draining.as_mut()));
         if over { Poll::Ready(Peek::Closed) } else { Poll::Pending }
@@ -154,6 +157,11 @@ async fn serve_h1(session: Rc<Session>, mut conn: Box<h1::Conn>) {
     let mut probe = Probe::new(&session);
     let mut leaving = Leaving::default();
     let mut since = Instant::now();
+    let mut age = Deadline::default();
+    if !http.max_connection_duration.is_zero() {
+        // After its time a connection closes with its next answer; one that has none, a little later.
+        age.set(http.max_connection_duration + http.drain_timeout);
+    }
     loop {
         let next = {
             dog.start_at(http.idle_timeout, since);
@@ -168,9 +176,11 @@ async fn serve_h1(session: Rc<Session>, mut conn: Box<h1::Conn>) {
                     headers_due.set(http.request_headers_timeout);
                 }
                 leaving.told |= !leaving.told && probe.poll(cx, draining.as_mut());
-                let idle = !began && leaving.is_due(cx, &session);
-                let late = headers_due.poll(cx).is_ready();
-                if idle || late || dog.poll(cx).is_ready() {
+                let idle = !began && (leaving.is_due(cx, &session) || age.poll(cx).is_ready());
+                if headers_due.poll(cx).is_ready() {
+                    return Poll::Ready(Some(Err(h1::Error::Refused(h1::Refusal::LATE))));
+                }
+                if idle || dog.poll(cx).is_ready() {
                     return Poll::Ready(None);
                 }
                 Poll::Pending
@@ -184,10 +194,13 @@ async fn serve_h1(session: Rc<Session>, mut conn: Box<h1::Conn>) {
             }
             Some(Err(h1::Error::Closed)) => return gone(&session),
             Some(Ok(None) | Err(_)) => return,
-            None => return Box::pin(conn.close()).await,
+            None => return Box::pin(conn.close(http.delayed_close)).await,
         };
         if session.is_ending() {
             conn.set_last();
+            if session.worker.overload.is(Action::DisableKeepalive) {
+                session.worker.overload.keepalives.fetch_add(1, Ordering::Relaxed);
+            }
         }
         // Only the first proxy knows that nobody before it took TLS off.
         let first = http.use_remote_address && http.xff_trusted_hops == 0;
@@ -200,7 +213,7 @@ async fn serve_h1(session: Rc<Session>, mut conn: Box<h1::Conn>) {
         // Boxed, so that a connection that waits does not hold the room of a request.
         since = Box::pin(exchange(&session, &mut down, arrived, &mut dog)).await;
         if !conn.is_reusable() {
-            return Box::pin(conn.close()).await;
+            return Box::pin(conn.close(http.delayed_close)).await;
         }
     }
 }
@@ -237,163 +250,31 @@ impl Known {
 async fn refuse(session: &Session, mut conn: h1::Conn, refusal: h1::Refusal) {
     let status = http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::BAD_REQUEST);
     tracing::debug!(peer = %session.conn.peer, why = refusal.why, "request refused");
-    note(session, refusal.status, Failure::DownstreamProtocol, refusal.details());
+    let late = refusal == h1::Refusal::LATE;
+    if late {
+        session.worker.overload.slow_heads.fetch_add(1, Ordering::Relaxed);
+    }
+    // Slow is not wrong.
+    let failure = (!late).then_some(Failure::DownstreamProtocol);
+    note(session, refusal.status, failure, refusal.details());
     conn.set_last();
-    super::respond::send_refusal(session, &mut conn, status).await;
-    conn.close().await;
+    let text = if late { refusal.why } else { status.canonical_reason().unwrap_or_default() };
+    super::respond::send_refusal(session, &mut conn, status, text).await;
+    conn.close(session.http.delayed_close).await;
 }
 
 /// The client went in the middle of a head.
 fn gone(session: &Session) {
-    note(session, 0, Failure::DownstreamReset, Failure::DownstreamReset.row().details);
+    note(session, 0, Some(Failure::DownstreamReset), Failure::DownstreamReset.row().details);
 }
 
 /// The record of what was no request.
-fn note(session: &Session, status: u16, failure: Failure, details: &str) {
+fn note(session: &Session, status: u16, failure: Option<Failure>, details: &str) {
     let mut facts = super::head::blank(session);
     facts.method = http::Method::from_bytes(b"-").unwrap_or_default();
     facts.status = status;
-    facts.failures.push(failure);
+    facts.failures.extend(failure);
     facts.details = Some(details.into());
     facts.ended = Some(std::time::Duration::ZERO);
     session.worker.observer.request(&session.http, &facts);
-}
-
-/// HTTP/2: a task for each stream; this task moves the frames.
-async fn serve_h2(session: Rc<Session>, conn: h1::Conn) {
-    let (mut stream, ahead) = conn.into_parts();
-    stream.gather(&session.worker.flusher);
-    let options = session.http.h2;
-    let handshake = h2::server::Builder::new()
-        .initial_window_size(options.stream_window)
-        .initial_connection_window_size(options.connection())
-        .max_concurrent_streams(options.max_concurrent_streams)
-        .max_header_list_size(session.http.max_request_head as u32)
-        .handshake::<_, Bytes>(Rewound::new(stream, ahead));
-    let Ok(mut connection) = handshake.await else { return };
-    let mut drain = session.drain.clone();
-    let mut draining = pin!(drain.graceful());
-    let mut probe = Probe::new(&session);
-    let mut dog = Watchdog::new();
-    dog.start(session.http.idle_timeout);
-    let streams = Rc::new(std::cell::Cell::new(0usize));
-    let mut ending = false;
-    loop {
-        let next = poll_fn(|cx| {
-            if !ending && probe.poll(cx, draining.as_mut()) {
-                ending = true;
-                connection.graceful_shutdown();
-            }
-            if let Poll::Ready(next) = connection.poll_accept(cx) {
-                return Poll::Ready(next);
-            }
-            if streams.get() > 0 {
-                dog.touch();
-            }
-            if !ending && dog.poll(cx).is_ready() {
-                if streams.get() > 0 {
-                    dog.touch();
-                    cx.waker().wake_by_ref();
-                } else {
-                    ending = true;
-                    connection.graceful_shutdown();
-                    cx.waker().wake_by_ref();
-                }
-            }
-            Poll::Pending
-        })
-        .await;
-        let (request, respond) = match next {
-            Some(Ok(next)) => next,
-            Some(Err(error)) => {
-                tracing::debug!(peer = %session.conn.peer, %error, "connection ended");
-                return;
-            }
-            None => return,
-        };
-        dog.touch();
-        let max = session.http.max_connection_duration;
-        if !ending && !max.is_zero() && session.since.elapsed() >= max {
-            ending = true;
-            connection.graceful_shutdown();
-        }
-        let guard = StreamCount::new(&streams);
-        let session = session.clone();
-        tokio::task::spawn_local(async move {
-            serve_stream(&session, request, respond).await;
-            drop(guard);
-        });
-    }
-}
-
-struct StreamCount(Rc<std::cell::Cell<usize>>);
-
-impl StreamCount {
-    fn new(count: &Rc<std::cell::Cell<usize>>) -> Self {
-        count.set(count.get() + 1);
-        StreamCount(count.clone())
-    }
-}
-
-impl Drop for StreamCount {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-    let (mut parts, body) = request.into_parts();
-    let ended = body.is_end_stream();
-    let length = match (ended, announced(&parts.headers)) {
-        (true, _) => Length::None,
-        (false, Some(length)) => Length::Fixed(length),
-        (false, None) => Length::Chunked,
-    };
-    join_cookies(&mut parts.headers);
-    let authority = match parts.uri.authority() {
-        Some(authority) => authority.as_str().into(),
-        None => only_host(&parts.headers).into(),
-    };
-    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let head_bytes = head_size(&parts.headers) + path.len();
-    let arrived = Arrived {
-        authority,
-        path: path.into(),
-        method: parts.method,
-        version: Version::HTTP_2,
-        headers: parts.headers,
-        length,
-        head_bytes,
-    };
-    let stream = Stream2::reading((!ended).then_some(body));
-    let mut down = Down::H2 { respond, stream };
-    let now = Instant::now();
-    // Boxed, so that the task is made small and not moved about with the room of an exchange.
-    Box::pin(exchange(session, &mut down, arrived, &mut Watchdog::since(now))).await;
-}
-
-/// The one `host`; empty where there is none, or where two leave a choice.
-fn only_host(headers: &http::HeaderMap) -> &str {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().unwrap_or_default(),
-        _ => "",
-    }
-}
-
-/// HTTP/2 may split `cookie` into several fields, which HTTP/1.1 and applications want as one.
-fn join_cookies(headers: &mut http::HeaderMap) {
-    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let mut joined = BytesMut::new();
-    for crumb in headers.get_all(header::COOKIE) {
-        if !joined.is_empty() {
-            joined.extend_from_slice(b"; ");
-        }
-        joined.extend_from_slice(crumb.as_bytes());
-    }
-    if let Ok(value) = http::HeaderValue::from_maybe_shared(joined.freeze()) {
-        headers.insert(header::COOKIE, value);
-    }
 }

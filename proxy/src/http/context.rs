@@ -16,6 +16,7 @@ use crate::fail::Failure;
 use crate::filter::{Cors, Filter, PeerMetadata};
 use crate::h1::Length;
 use crate::observe::{Conn, Facts};
+use crate::overload::Action;
 use crate::router::Head;
 use crate::worker::Worker;
 
@@ -156,7 +157,10 @@ impl Session {
     /// The connection should end after this exchange.
     pub(crate) fn is_ending(&self) -> bool {
         let max = self.http.max_connection_duration;
-        self.late || self.drain.is_announced() || (!max.is_zero() && self.since.elapsed() >= max)
+        self.late
+            || self.drain.is_announced()
+            || self.worker.overload.is(Action::DisableKeepalive)
+            || (!max.is_zero() && self.since.elapsed() >= max)
     }
 }
 

@@ -100,6 +100,11 @@ impl Down<'_> {
         }
     }
 
+    /// The client took the request back, or broke it, before there was an answer.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Down::H2 { stream, .. } if stream.send.is_none())
+    }
+
     /// Breaks off: the client must not take what it got for a whole response.
     pub(crate) fn abort(&mut self) {
         match self {

@@ -1,6 +1,6 @@
 //! HTTP connections: the pipeline from a request's head to its record. `serve` is the table of contents.
 //!
-//! `connection` reads requests off either codec; `head`, `path` and `forwarded` make them uniform; `route` decides
+//! `connection` reads requests off HTTP/1.1, `streams` off HTTP/2; `head`, `path` and `forwarded` make them uniform; `route` decides
 //! and rewrites; `attempt`, `retry` and `timeout` get an answer from an upstream; `relay` and `body` move the
 //! bodies; `respond` speaks for the proxy itself; `mirror` sends copies. `down` and `up` are the two ends.
 
@@ -20,6 +20,7 @@ mod respond;
 mod retry;
 mod route;
 mod serve;
+mod streams;
 mod timeout;
 mod up;
 

@@ -70,7 +70,12 @@ pub(crate) async fn send(
 }
 
 /// Answers bytes that were no request; there are no facts but the status.
-pub(crate) async fn send_refusal(session: &Session, conn: &mut h1::Conn, status: StatusCode) {
+pub(crate) async fn send_refusal(
+    session: &Session,
+    conn: &mut h1::Conn,
+    status: StatusCode,
+    text: &'static str,
+) {
     let mut headers = HeaderMap::new();
     headers.insert(header::DATE, date(SystemTime::now()));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -79,7 +84,7 @@ pub(crate) async fn send_refusal(session: &Session, conn: &mut h1::Conn, status:
     {
         headers.insert(header::SERVER, server);
     }
-    let mut body = Bytes::from_static(status.canonical_reason().unwrap_or_default().as_bytes());
+    let mut body = Bytes::from_static(text.as_bytes());
     let length = Length::Fixed(body.len() as u64);
     conn.write_response(status, http::Version::HTTP_11, &headers, length, None);
     // The connection ends here whether this arrives or not.

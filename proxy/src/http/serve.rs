@@ -2,6 +2,7 @@
 //! the only place where it is written; each step is a file of its own.
 
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::config::Direction;
 use crate::fail::Failure;
 use crate::filter::Step;
 use crate::h1;
+use crate::overload::Action;
 use crate::upstream::{NotOpen, report};
 
 const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
@@ -46,6 +48,7 @@ pub(crate) async fn exchange(
     }
     dog.start_at(session.http.stream_idle_timeout, exchange.clock);
     let stopped = match refused {
+        None if session.worker.overload.is(Action::StopRequests) => Some(overloaded(session)),
         None => pipeline(session, &mut exchange, down, dog).await.err(),
         stopped => stopped,
     };
@@ -77,6 +80,12 @@ pub(crate) async fn exchange(
         h1::give_map(map);
     }
     now
+}
+
+/// The answer while the process takes no new requests.
+fn overloaded(session: &Session) -> Stop {
+    session.worker.overload.requests.fetch_add(1, Ordering::Relaxed);
+    Reply::failure(Failure::Overloaded, "envoy overloaded").into()
 }
 
 async fn pipeline(

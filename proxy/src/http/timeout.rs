@@ -89,6 +89,11 @@ impl Deadline {
         self.0 = None;
     }
 
+    /// It was set, whether it has passed or not.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Ready when it has passed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {

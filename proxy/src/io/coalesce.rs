@@ -166,6 +166,11 @@ impl Gathered {
         Poll::Ready(Ok(written))
     }
 
+    /// The buffer is empty.
+    pub(super) fn is_sent(&self) -> bool {
+        !self.outbox.dirty.get()
+    }
+
     /// The flusher sends soon; only failures of before are told.
     pub(super) fn poll_flush(&self) -> Poll<io::Result<()>> {
         Poll::Ready(self.outbox.check())

@@ -3,9 +3,11 @@
 //! the TCP relay, which takes the sockets apart for splice.
 
 mod coalesce;
-mod rewound;
+mod frames;
+mod guarded;
 mod stream;
 
 pub use coalesce::Flusher;
-pub use rewound::Rewound;
+pub use frames::Flood;
+pub use guarded::{Guard, Guarded};
 pub use stream::{Raw, Stream, Wire};

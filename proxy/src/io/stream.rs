@@ -107,6 +107,16 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Nothing that was written waits for the socket.
+    fn is_sent(&self) -> bool {
+        match &self.base {
+            Base::Gathered(gathered) => gathered.is_sent(),
+            Base::Direct(_) | Base::Moving => true,
+        }
+    }
+}
+
 impl Raw {
     /// Our address, where there is one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -121,6 +131,20 @@ impl Stream {
     /// A plain TCP connection.
     pub fn tcp(tcp: TcpStream) -> Self {
         Stream::Plain(Wire::new(Raw::Tcp(tcp)))
+    }
+
+    /// Neither bytes nor a socket: what stays where a stream was taken away.
+    pub(super) fn nothing() -> Self {
+        Stream::Plain(Wire { base: Base::Moving, prefix: Bytes::new(), ahead: None, full: 0 })
+    }
+
+    /// Nothing that was written waits for the socket.
+    pub fn is_sent(&self) -> bool {
+        match self {
+            Stream::Plain(wire) => wire.is_sent(),
+            Stream::Server(tls) => tls.get_ref().0.is_sent(),
+            Stream::Client(tls) => tls.get_ref().0.is_sent(),
+        }
     }
 
     /// From now on writes are gathered over each turn of the worker's loop, below TLS: for HTTP/2.

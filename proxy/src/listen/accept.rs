@@ -18,6 +18,9 @@ use tokio::sync::oneshot;
 
 use super::place::Places;
 
+/// How long to wait where nothing can be accepted although somebody asks.
+const BREATH: Duration = Duration::from_millis(50);
+
 /// Accepts until `stop` resolves. `name` is the listener that owns the socket now; it may change under way.
 pub(super) async fn run(
     socket: Socket,
@@ -33,6 +36,12 @@ pub(super) async fn run(
             ready = socket.readable() => ready?,
             _ = &mut stop => return Ok(()),
         };
+        if places.is_paused() {
+            tokio::select! {
+                () = tokio::time::sleep(BREATH) => continue,
+                _ = &mut stop => return Ok(()),
+            }
+        }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match ready.try_io(|socket| acceptfrom_with(socket.get_ref(), flags).map_err(io::Error::from)) {
             Ok(Ok((accepted, Some(peer)))) => hand_over(accepted, peer, &name, &places),
@@ -41,7 +50,7 @@ pub(super) async fn run(
             Ok(Err(error)) => {
                 // Out of descriptors, most likely: breathe, or this loop eats a core.
                 tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(BREATH).await;
             }
             Err(_would_block) => {}
         }

@@ -27,6 +27,7 @@ use crate::fail::Failure;
 use crate::http::Served;
 use crate::io::{Raw, Stream, Wire};
 use crate::observe::{Conn, TcpFacts, TlsFacts};
+use crate::overload::{Action, Seat};
 use crate::tls;
 use crate::worker::Worker;
 
@@ -65,6 +66,7 @@ type Pipeline = Pin<Box<dyn Future<Output = ()>>>;
 struct Hold {
     _seat: Occupied,
     _open: Open,
+    _room: Seat,
     _place: Place,
 }
 
@@ -106,6 +108,7 @@ impl Admit {
         let stream = TcpStream::from_std(fresh.socket).ok()?;
         let stats = self.stats.of(&listener.name);
         let open = Open::new(&stats);
+        let room = self.room(&listener.name, &stats, &open)?;
         let mut arrival = Arrival {
             stream,
             read: BytesMut::new(),
@@ -143,7 +146,10 @@ impl Admit {
                     started,
                 };
                 let (pipeline, place) = self.pipeline(stream, conn, listener, chain);
-                return Some((pipeline, Box::new(Hold { _seat: seat, _open: open, _place: place })));
+                return Some((
+                    pipeline,
+                    Box::new(Hold { _seat: seat, _open: open, _room: room, _place: place }),
+                ));
             }
             Err(Refused::Handshake(error)) => {
                 add(&stats.ssl_connection_error);
@@ -152,6 +158,24 @@ impl Admit {
             Err(_) => add(&stats.downstream_pre_cx_timeout),
         }
         None
+    }
+
+    /// Whether there is room for one more: in the process, at the listener, and in memory.
+    fn room(&self, listener: &str, stats: &ListenerStats, open: &Open) -> Option<Seat> {
+        let overload = &self.worker.overload;
+        if overload.is(Action::RejectConnections) {
+            add(&stats.downstream_cx_overload_reject);
+            return None;
+        }
+        if overload.crowded(listener, open.count()) {
+            add(&stats.downstream_cx_overflow);
+            return None;
+        }
+        let seat = overload.enter();
+        if seat.is_none() {
+            add(&stats.downstream_global_cx_overflow);
+        }
+        seat
     }
 
     fn listener(&self, name: &Arc<str>) -> Option<Arc<Listener>> {

@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -50,6 +50,7 @@ struct Worker {
 pub struct Places {
     workers: Vec<Worker>,
     next: AtomicUsize,
+    paused: AtomicBool,
 }
 
 impl Places {
@@ -61,7 +62,7 @@ impl Places {
                 (Worker { inbox, load: Arc::default() }, receiver)
             })
             .unzip();
-        (Arc::new(Places { workers, next: AtomicUsize::new(0) }), inboxes)
+        (Arc::new(Places { workers, ..Places::default() }), inboxes)
     }
 
     /// Hands a connection to the least loaded worker; equals take turns. False if that worker is gone.
@@ -74,6 +75,16 @@ impl Places {
         };
         let seat = Occupied::new(&worker.load);
         worker.inbox.send(Fresh { socket, listener, peer, local, seat }).is_ok()
+    }
+
+    /// Whether new connections wait in the kernel.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// See [`Places::pause`].
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     /// Connections that are open, all workers together.

@@ -19,6 +19,12 @@ pub struct ListenerStats {
     pub ssl_handshake: AtomicU64,
     pub ssl_connection_error: AtomicU64,
     pub downstream_listener_filter_error: AtomicU64,
+    /// Refused at this listener's own limit of connections.
+    pub downstream_cx_overflow: AtomicU64,
+    /// Refused at the limit of the process.
+    pub downstream_global_cx_overflow: AtomicU64,
+    /// Refused under pressure.
+    pub downstream_cx_overload_reject: AtomicU64,
 }
 
 /// The counters of all listeners by name. Clones are the same table.
@@ -51,6 +57,13 @@ impl Open {
         add(&stats.downstream_cx_total);
         add(&stats.downstream_cx_active);
         Open(stats.clone())
+    }
+}
+
+impl Open {
+    /// Connections of the listener, this one included.
+    pub(super) fn count(&self) -> u64 {
+        self.0.downstream_cx_active.load(Ordering::Relaxed)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::checkout::Slot;
 use crate::config::H2Options;
 use crate::fail::Failure;
-use crate::io::Stream;
+use crate::io::{Guarded, Stream};
 use crate::upstream::{NotOpen, Opened};
 
 /// More connections than this to one endpoint do not help against stalled windows.
@@ -112,7 +112,8 @@ impl Slot {
             .initial_connection_window_size(options.connection())
             .enable_push(false)
             .max_header_list_size(1 << 18)
-            .handshake(stream)
+            .header_table_size(options.header_table)
+            .handshake(Guarded::client(stream, options.frames))
             .await;
         let (send, mut connection) = handshake.map_err(|error| NotOpen {
             failure: Failure::ConnectFailure,

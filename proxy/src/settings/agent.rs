@@ -15,6 +15,7 @@ use wire::node::{Metadata, NodeId};
 
 use super::app::{self, AppProbe, Scrape};
 use super::{Flags, Ports};
+use crate::overload::{Plan as Limits, Runtime};
 
 /// Files of the pod, below one root (`/`, except in tests).
 #[derive(Debug, Clone)]
@@ -84,6 +85,8 @@ pub struct Agent {
     pub unhonoured: Vec<String>,
     /// `ProxyConfig.concurrency`, else `ISTIO_CPU_LIMIT`; 0 and absent: one worker per core.
     pub concurrency: Option<usize>,
+    /// `ProxyConfig.runtimeValues`, as far as they are about limits.
+    pub limits: Limits,
     pub only: bool,
 }
 
@@ -107,6 +110,8 @@ impl Agent {
         let legacy = env.flag("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION", false);
         let limit = env.get("ISTIO_CPU_LIMIT", 0u64);
         let workers = config.get("concurrency").and_then(Value::as_u64).or((limit > 0).then_some(limit));
+        let mut unhonoured = unhonoured(env);
+        let limits = limits(env, &config, &mut unhonoured);
         Agent {
             discovery,
             ca,
@@ -120,7 +125,8 @@ impl Agent {
             probes,
             probed_at: node.id.ip.parse().ok().filter(|_| !legacy),
             output_certificates: env.text("OUTPUT_CERTS").map(PathBuf::from),
-            unhonoured: unhonoured(env),
+            unhonoured,
+            limits,
             // In mode TPROXY marks mean something else: packets that stay on this host.
             marks: node.metadata.interception_mode == "REDIRECT",
             dns_timeout: env.duration("DNS_FORWARD_TIMEOUT", Duration::from_secs(5)),
@@ -223,6 +229,19 @@ fn proxy_config(env: &mut Environment) -> Map<String, Value> {
             Map::new()
         }
     }
+}
+
+/// `runtimeValues`: those about limits; the others are told.
+fn limits(env: &mut Environment, config: &Map<String, Value>, told: &mut Vec<String>) -> Limits {
+    let (mut limits, mut runtime) = (Limits::default(), Runtime::default());
+    for (key, value) in config.get("runtimeValues").and_then(Value::as_object).into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if let Err(error) = runtime.set(key, &text, &mut limits) {
+            env.mistake("PROXY_CONFIG", &text, format!("runtimeValues: {error}"));
+        }
+    }
+    told.extend(runtime.ignored);
+    limits
 }
 
 fn ports(env: &mut Environment, config: &Map<String, Value>, dns: bool) -> Ports {

@@ -10,10 +10,12 @@ use bytes::Bytes;
 use prost::{Message, Name};
 use wire::pb::envoy::config::bootstrap::v3 as bootstrap;
 use wire::pb::envoy::config::core::v3 as core;
+use wire::pb::envoy::config::overload::v3::OverloadManager;
 use wire::reflect::Failure;
 use wire::{Kind, Resource};
 
 use super::store::Batch;
+use crate::overload::{self, Plan, Runtime};
 
 /// A bootstrap file, read.
 #[derive(Debug, Default)]
@@ -28,6 +30,8 @@ pub struct Boot {
     /// `cds_config` and `lds_config` say ADS.
     pub dynamic_clusters: bool,
     pub dynamic_listeners: bool,
+    /// `overload_manager`, and what `layered_runtime` says of limits.
+    pub limits: Plan,
     /// Fields that were set and have no effect here.
     pub ignored: Vec<String>,
 }
@@ -57,9 +61,14 @@ struct File {
     dynamic_resources: Option<bootstrap::bootstrap::DynamicResources>,
     #[prost(message, optional, tag = "12")]
     admin: Option<bootstrap::Admin>,
+    #[prost(message, optional, tag = "15")]
+    overload_manager: Option<OverloadManager>,
+    #[prost(message, optional, tag = "17")]
+    layered_runtime: Option<bootstrap::LayeredRuntime>,
 }
 
-const HONOURED: [&str; 4] = ["node", "static_resources", "dynamic_resources", "admin"];
+const HONOURED: [&str; 6] =
+    ["node", "static_resources", "dynamic_resources", "admin", "overload_manager", "layered_runtime"];
 
 #[derive(Clone, PartialEq, Message)]
 struct Statics {
@@ -88,7 +97,7 @@ pub fn boot(text: &str, overlay: &str) -> Result<Boot, BootError> {
     let fields = wire::reflect::fields_of(&bootstrap::Bootstrap::full_name(), &bytes);
     let file = File::decode(bytes).map_err(|error| BootError(error.to_string()))?;
     let mut boot = Boot::of(file)?;
-    boot.ignored = fields.into_iter().filter(|name| !HONOURED.contains(name)).map(str::to_owned).collect();
+    boot.ignored.extend(fields.into_iter().filter(|name| !HONOURED.contains(name)).map(str::to_owned));
     Ok(boot)
 }
 
@@ -147,7 +156,25 @@ impl Boot {
         if let Some(dynamic) = file.dynamic_resources {
             boot.dynamic(dynamic)?;
         }
+        boot.limits(file.layered_runtime, file.overload_manager)?;
         Ok(boot)
+    }
+
+    /// What the process may take on; names what has no effect.
+    fn limits(
+        &mut self,
+        layers: Option<bootstrap::LayeredRuntime>,
+        manager: Option<OverloadManager>,
+    ) -> Result<(), BootError> {
+        let mut runtime = Runtime::default();
+        if let Some(layers) = layers {
+            runtime.layers(layers, &mut self.limits).map_err(BootError)?;
+        }
+        self.ignored.extend(runtime.ignored);
+        if let Some(manager) = manager {
+            self.ignored.extend(overload::manager(manager, &mut self.limits).map_err(BootError)?);
+        }
+        Ok(())
     }
 
     fn dynamic(&mut self, dynamic: bootstrap::bootstrap::DynamicResources) -> Result<(), BootError> {
@@ -239,7 +266,70 @@ layered_runtime: {layers: [{name: x, admin_layer: {}}]}
         assert_eq!(boot.ads, Some(AdsSource { cluster: "xds".into(), delta: true }));
         assert!(boot.dynamic_clusters && !boot.dynamic_listeners);
         assert_eq!(boot.admin, Some(SocketAddr::from(([127, 0, 0, 1], 15000))));
-        assert_eq!(boot.ignored, ["layered_runtime"]);
+        assert_eq!(boot.ignored, ["layered_runtime.admin_layer (x)"]);
+    }
+
+    const LIMITS: &str = r#"
+layered_runtime:
+  layers:
+  - name: static
+    static_layer:
+      overload: {global_downstream_max_connections: 900, premature_reset_total_stream_count: 70}
+      envoy.resource_limits.listener.in.connection_limit: 8
+      re2.max_program_size.error_level: 1024
+overload_manager:
+  refresh_interval: 0.25s
+  resource_monitors:
+  - name: envoy.resource_monitors.fixed_heap
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
+      max_heap_size_bytes: 1000000
+  - name: envoy.resource_monitors.global_downstream_max_connections
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+      max_active_downstream_connections: 2147483647
+  actions:
+  - name: envoy.overload_actions.stop_accepting_requests
+    triggers: [{name: envoy.resource_monitors.fixed_heap, threshold: {value: 0.95}}]
+  - name: envoy.overload_actions.shrink_heap
+    triggers: [{name: envoy.resource_monitors.fixed_heap, threshold: {value: 0.9}}]
+"#;
+
+    #[test]
+    fn limits_of_the_process() {
+        use crate::overload::{Action, Resource, Trigger};
+        let boot = boot(LIMITS, "").expect("valid");
+        let limits = &boot.limits;
+        assert_eq!((limits.connections, limits.memory), (Some(2_147_483_647), Some(1_000_000)));
+        assert_eq!((limits.premature_streams, limits.of_listeners.get("in")), (70, Some(&8)));
+        assert_eq!(limits.refresh.as_millis(), 250);
+        let wanted = Trigger { action: Action::StopRequests, resource: Resource::Memory, threshold: 0.95 };
+        assert_eq!(limits.triggers, [wanted]);
+        assert_eq!(
+            boot.ignored,
+            [
+                "runtime re2.max_program_size.error_level",
+                "overload_manager.actions[envoy.overload_actions.shrink_heap]"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_kept_is_an_error() {
+        for (from, to, told) in [
+            ("FixedHeapConfig", "FixedHeapsConfig", "FixedHeapsConfig"),
+            ("max_heap_size_bytes: 1000000", "max_heap_size_bytes: 0", "max_heap_size_bytes must be"),
+            ("value: 0.95", "value: 95", "95 is not within 0 and 1"),
+            ("connection_limit: 8", "connection_limit: some", "connection_limit: some is not a whole number"),
+            (
+                "max_active_downstream_connections: 2147483647",
+                "max_active_downstream_connections: 0",
+                "greater than 0",
+            ),
+        ] {
+            let error = boot(&LIMITS.replace(from, to), "").unwrap_err();
+            assert!(error.0.contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -153,6 +153,8 @@ pub struct Setup {
     pub action: Option<Action>,
     /// Endpoints of the second cluster, `shadow`.
     pub shadow: Vec<SocketAddr>,
+    /// Limits of the process.
+    pub overload: proxy::overload::Plan,
 }
 
 impl Default for Setup {
@@ -167,6 +169,7 @@ impl Default for Setup {
             limits: [u32::MAX; 4],
             action: None,
             shadow: Vec::new(),
+            overload: Default::default(),
         }
     }
 }
@@ -231,6 +234,7 @@ pub fn chain() -> HttpChain {
         request_headers_timeout: Duration::ZERO,
         drain_timeout: Duration::from_secs(5),
         max_connection_duration: Duration::ZERO,
+        delayed_close: Duration::from_secs(1),
         max_request_head: 60 * 1024,
         max_request_headers: 100,
         h2: H2Options::default(),
@@ -308,6 +312,7 @@ pub fn mesh_with(setup: Setup, secrets: Secrets, node: Node) -> Mesh {
         secrets,
         observer: told.clone(),
         drain: watch,
+        overload: proxy::overload::Overload::new(setup.overload),
         node: Arc::new(node),
         dice: Dice::new(1),
     });
