@@ -86,7 +86,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection has ended.
-    pub fn next(&mut self) -> io::Result<Frame> {
+    pub fn next_frame(&mut self) -> io::Result<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head)?;
         let [a, b, c, kind, flags, s, t, u, v] = head;
@@ -102,7 +102,7 @@ impl Connection {
     pub fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> io::Result<Vec<Frame>> {
         let mut all = Vec::new();
         loop {
-            let frame = self.next()?;
+            let frame = self.next_frame()?;
             let found = wanted(&frame);
             all.push(frame);
             if found {
@@ -123,7 +123,7 @@ impl Connection {
     /// The error code of the GOAWAY that says why the connection ends; `None`: it ended without one.
     pub fn reason(&mut self) -> Option<u32> {
         loop {
-            let frame = self.next().ok()?;
+            let frame = self.next_frame().ok()?;
             if frame.kind == GOAWAY {
                 let code = frame.payload.get(4..8)?.try_into().ok()?;
                 return Some(u32::from_be_bytes(code));

@@ -132,11 +132,11 @@ impl Plane {
             .sum()
     }
 
-    /// The last line of the access log.
-    fn logged(&self) -> Result<String, String> {
+    /// The first line of the access log, of those with this status; empty: of all.
+    fn logged(&self, status: &str) -> Result<String, String> {
         let (out, _) = self.process.output();
-        let last = out.lines().rfind(|line| line.starts_with("LOG "));
-        last.map(str::to_string).ok_or_else(|| "nothing logged".to_string())
+        let first = out.lines().find(|line| line.starts_with(&format!("LOG {status}")));
+        first.map(str::to_string).ok_or_else(|| format!("not logged: {out}"))
     }
 
     /// What a client gets that sends `text` and then waits for the end.
@@ -172,7 +172,7 @@ fn alike(name: &str, parts: Parts, text: &str, logged: bool) -> Vec<String> {
         .map(|plane| {
             let said = plane.says(text);
             let log = match logged {
-                true => eventually(&format!("{name}: {} logs", plane.which), || plane.logged()),
+                true => eventually(&format!("{name}: {} logs", plane.which), || plane.logged("")),
                 false => String::new(),
             };
             (said, log)
@@ -291,7 +291,7 @@ fn memory_is_used_up() {
                     if acts { Ok(reply) } else { Err(reply.to_string()) }
                 });
                 assert!(plane.counter(counter) > 0, "{action}: {} counts it", plane.which);
-                (told(&reply), eventually("it is logged", || plane.logged()))
+                (told(&reply), eventually("it is logged", || plane.logged(&done.0.to_string())))
             })
             .collect();
         if both[0] != both[1] {

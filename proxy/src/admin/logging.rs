@@ -33,6 +33,7 @@ const MODULES: &[&str] = &[
     "io",
     "listen",
     "observe",
+    "overload",
     "pool",
     "process",
     "rehearse",

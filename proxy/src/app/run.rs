@@ -154,7 +154,6 @@ async fn serve(mut settings: Settings, extras: Extras) -> anyhow::Result<()> {
     drop(ports_watch);
     tokio::task::spawn_local(observe::export(exported, config, secrets, dialer));
     tokio::task::spawn_local(async move { resolver.run().await });
-    tokio::task::spawn_local(overload::watch(process.overload.clone(), process.places.clone()));
     learn(&process, keeper, plan);
     tracing::info!(workers = count, version = crate::settings::VERSION, "proxy started");
     if let Some(started) = extras.started {
@@ -165,18 +164,23 @@ async fn serve(mut settings: Settings, extras: Extras) -> anyhow::Result<()> {
     finish(&process, trigger).await;
     accept_trigger.immediate();
     ports_trigger.immediate();
+    join(&process, threads);
+    tracing::info!("proxy ended");
+    Ok(())
+}
+
+fn join(process: &Process, threads: Vec<JoinHandle<()>>) {
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a thread panicked");
         }
     }
     process.sinks.finish();
-    tracing::info!("proxy ended");
-    Ok(())
 }
 
-/// Starts what keeps the proxy told: its certificate, its configuration, files that change.
+/// Starts what keeps the proxy told: its load, its certificate, its configuration, files that change.
 fn learn(process: &Process, keeper: Option<Keeper>, plan: Option<Plan>) {
+    tokio::task::spawn_local(overload::watch(process.overload.clone(), process.places.clone()));
     if let Source::Agent(agent) = &process.settings.source
         && !agent.unhonoured.is_empty()
     {

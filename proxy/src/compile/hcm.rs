@@ -19,8 +19,8 @@ use super::read::{
 };
 use super::slots::Slots;
 use crate::config::{
-    Codec, EscapedSlashes, ForwardClientCert, HttpChain, PathRules, RouteSource, TagValue,
-    Tracing, Underscores, Xfcc,
+    Codec, EscapedSlashes, ForwardClientCert, HttpChain, PathRules, RouteSource, TagValue, Tracing,
+    Underscores, Xfcc,
 };
 
 use hcm::http_connection_manager as m;

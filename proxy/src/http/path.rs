@@ -88,7 +88,18 @@ fn is_escaped(byte: u8) -> bool {
     !byte.is_ascii_graphic() || b"\"<>^`{|}".contains(&byte)
 }
 
-/// Unreserved characters as they are, what needs it escaped, slashes for backslashes. `None`: a NUL.
+/// Means the same escaped or not.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Ends in the beginning of an escape, which one more digit would complete: `%` or `%2`.
+fn is_open(path: &str) -> bool {
+    matches!(path.as_bytes(), [.., b'%'])
+        || matches!(path.as_bytes(), [.., b'%', digit] if digit.is_ascii_hexdigit())
+}
+
+/// Unreserved characters as they are (but for those that would make an escape of what is none), what needs it escaped, slashes for backslashes. `None`: a NUL.
 fn spelled(path: &str) -> Option<String> {
     use std::fmt::Write;
     let mut out = String::with_capacity(path.len());
@@ -101,7 +112,7 @@ fn spelled(path: &str) -> Option<String> {
         };
         match (code, byte) {
             (Some(0), _) | (None, 0) => return None,
-            (Some(code), _) if code.is_ascii_alphanumeric() || b"-._~".contains(&code) => {
+            (Some(code), _) if is_plain(code) && !(code.is_ascii_hexdigit() && is_open(&out)) => {
                 out.push(char::from(code));
                 rest = &tail[2..];
             }
@@ -179,6 +190,7 @@ mod tests {
             ("/../etc", "/etc"),
             ("/a/../../..", "/"),
             ("/a%2Fb/%7Euser/%41%zz%", "/a%2Fb/~user/A%zz%"),
+            ("/%2%65%2%65/%%41", "/%2%65%2%65/%%41"),
             ("/%252e%252e/a", "/%252e%252e/a"),
             ("/a<b>", "/a%3Cb%3E"),
             ("/%00", "refused"),

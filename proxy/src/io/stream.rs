@@ -260,46 +260,6 @@ impl Base {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    #[tokio::test]
-    async fn a_flood_is_read_ahead_and_nothing_is_lost() {
-        let (near, mut far) = tokio::io::duplex(1 << 20);
-        let mut wire = Wire::new(Raw::Memory(near));
-        let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
-        far.write_all(&sent).await.unwrap();
-        far.shutdown().await.unwrap();
-        let (mut got, mut most) = (Vec::new(), 0);
-        let mut small = [0; 4096];
-        loop {
-            let n = wire.read(&mut small).await.unwrap();
-            got.extend_from_slice(&small[..n]);
-            most = most.max(wire.ahead.as_ref().map_or(0, |ahead| ahead.to));
-            if n == 0 {
-                break;
-            }
-        }
-        assert!(got == sent, "{} of {} bytes, or other ones", got.len(), sent.len());
-        assert_eq!(most, AHEAD, "it was read ahead");
-        assert!(wire.ahead.is_none(), "and given back at the end");
-    }
-
-    #[tokio::test]
-    async fn who_asks_little_holds_no_buffer() {
-        let (near, mut far) = tokio::io::duplex(1 << 20);
-        let mut wire = Wire::new(Raw::Memory(near));
-        for _ in 0..20 {
-            far.write_all(&[7; 1000]).await.unwrap();
-            let mut small = [0; 4096];
-            assert_eq!(wire.read(&mut small).await.unwrap(), 1000);
-            assert!(wire.ahead.is_none());
-        }
-    }
-}
-
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().base {
@@ -341,6 +301,46 @@ impl AsyncWrite for Wire {
             Base::Direct(raw) => Pin::new(raw).poll_shutdown(cx),
             Base::Gathered(gathered) => gathered.poll_shutdown(cx),
             Base::Moving => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_flood_is_read_ahead_and_nothing_is_lost() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut wire = Wire::new(Raw::Memory(near));
+        let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        far.write_all(&sent).await.unwrap();
+        far.shutdown().await.unwrap();
+        let (mut got, mut most) = (Vec::new(), 0);
+        let mut small = [0; 4096];
+        loop {
+            let n = wire.read(&mut small).await.unwrap();
+            got.extend_from_slice(&small[..n]);
+            most = most.max(wire.ahead.as_ref().map_or(0, |ahead| ahead.to));
+            if n == 0 {
+                break;
+            }
+        }
+        assert!(got == sent, "{} of {} bytes, or other ones", got.len(), sent.len());
+        assert_eq!(most, AHEAD, "it was read ahead");
+        assert!(wire.ahead.is_none(), "and given back at the end");
+    }
+
+    #[tokio::test]
+    async fn who_asks_little_holds_no_buffer() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut wire = Wire::new(Raw::Memory(near));
+        for _ in 0..20 {
+            far.write_all(&[7; 1000]).await.unwrap();
+            let mut small = [0; 4096];
+            assert_eq!(wire.read(&mut small).await.unwrap(), 1000);
+            assert!(wire.ahead.is_none());
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn any<'de, A: MapAccess<'de>>(
         }
         Some(of) => value(out, |out| {
             fields(of, place, out, MapDeserializer::new(held.iter().map(|(k, v)| (k.as_str(), v))))
-                .or_else(|error: serde_json::Error| Err(A::Error::custom(error)))
+                .map_err(|error: serde_json::Error| A::Error::custom(error))
         }),
         // The form in which `to_json` shows types that it does not know.
         None => match held.get("value").and_then(Json::as_str).and_then(base64_any) {

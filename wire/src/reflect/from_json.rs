@@ -297,7 +297,7 @@ pub(super) fn fields<'de, A: MapAccess<'de>>(
 }
 
 /// Equal messages have equal bytes, whatever the order in which their fields were written: that of their numbers.
-fn sort(mut start: usize, ends: &[(Field, usize)], out: &mut Vec<u8>) {
+fn sort(mut start: usize, ends: &[(Field, usize)], out: &mut [u8]) {
     if ends.is_sorted_by_key(|(field, _)| field.number()) {
         return;
     }

@@ -95,8 +95,8 @@ fn bytes(all: &mut Vec<Case>) {
         ("byte-value-end", get("x-a: b@\r\n")),
         ("byte-field-end", get("x-a: b\r@x-c: d\r\n")),
         ("byte-head-end", format!("GET /T0KEN/x HTTP/1.1\r\n{HOST}\r@")),
-        ("byte-host", format!("GET /T0KEN/x HTTP/1.1\r\nHost: app@example.com\r\n\r\n")),
-        ("byte-host-end", format!("GET /T0KEN/x HTTP/1.1\r\nHost: app.example.com@\r\n\r\n")),
+        ("byte-host", "GET /T0KEN/x HTTP/1.1\r\nHost: app@example.com\r\n\r\n".to_owned()),
+        ("byte-host-end", "GET /T0KEN/x HTTP/1.1\r\nHost: app.example.com@\r\n\r\n".to_owned()),
         ("byte-length-start", post("Content-Length:@5\r\n", "hello")),
         ("byte-length", post("Content-Length: 1@\r\n", "hello hello hello h")),
         ("byte-length-end", post("Content-Length: 5@\r\n", "hello")),
@@ -964,7 +964,7 @@ fn sizes(all: &mut Vec<Case>) {
         put(all, "head-size", format!("GET /T0KEN/{filler} HTTP/1.1\r\n{HOST}\r\n"));
         put(all, "head-size", format!("GET /T0KEN/x HTTP/1.1\r\n{HOST}{filler}: x\r\n\r\n"));
         put(all, "head-size", format!("{filler} /T0KEN/x HTTP/1.1\r\n{HOST}\r\n"));
-        put(all, "head-size", format!("{filler}"));
+        put(all, "head-size", filler.clone());
         put(all, "head-size", format!("GET /T0KEN/x HTTP/1.1\r\nHost: {filler}\r\n\r\n"));
     }
     for size in [1, 1000, 100_000, 1_000_000] {

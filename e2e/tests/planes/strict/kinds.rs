@@ -143,3 +143,8 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
 fn has(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
+
+/// Rows of the table of differences that the corpora must show.
+pub(crate) fn rows() -> impl Iterator<Item = &'static str> {
+    REQUESTS.iter().chain(&RESPONSES).map(|kind| kind.name)
+}
