@@ -115,6 +115,13 @@ impl Stage {
         line.unwrap_or_else(|| panic!("no counter {name} in\n{page}")).trim().parse().unwrap()
     }
 
+    /// All of HTTP/2, for messages.
+    fn counters(&self) -> String {
+        let page = Ask::get("/stats").send(self.admin).unwrap().body;
+        let lines = page.lines().filter(|line| line.starts_with("http2.") && !line.ends_with(": 0"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// Resident bytes, and processor time in hundredths of a second.
     fn cost(&self) -> (u64, u64) {
         let read =
@@ -149,10 +156,12 @@ impl Stage {
     }
 
     /// Sends `begin`, then `each` of a number again and again while the connection takes it; it ends with
-    /// ENHANCE_YOUR_CALM, and `counter` has one more.
+    /// ENHANCE_YOUR_CALM, and `counter` has one more. Or the one for answers that nobody reads: a reader that gets no
+    /// processor for a while cannot be told from one that does not read.
     #[track_caller]
     fn flood(&mut self, counter: &str, begin: &[u8], each: impl Fn(u32) -> Vec<u8> + Sync) {
-        let before = self.counter(counter);
+        let count = |stage: &Stage| stage.counter(counter) + stage.counter("http2.outbound_control_flood");
+        let before = count(self);
         self.under(counter, |stage| {
             let mut connection = Connection::open(stage.listen, &[]);
             connection.send(begin).unwrap();
@@ -179,9 +188,9 @@ impl Stage {
             // A client that writes without reading may lose the last words to a reset; that it was sent away is counted.
             assert!(reason.is_none_or(|reason| reason == CALM), "{counter}: reason {reason:?}");
         });
-        eventually("it is counted", || match self.counter(counter) - before {
+        eventually("it is counted", || match count(self) - before {
             1 => Ok(()),
-            n => Err(format!("{counter} has {n} more")),
+            n => Err(format!("{counter} has {n} more; of all:\n{}", self.counters())),
         });
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Gathered {
 struct Outbox {
     raw: RefCell<Raw>,
     buffer: RefCell<BytesMut>,
+    /// Bytes that ever came into the buffer.
+    written: Cell<u64>,
     /// In the flusher's list.
     dirty: Cell<bool>,
     /// The writer is gone; what is left is sent if the socket takes it at once.
@@ -132,6 +134,7 @@ impl Gathered {
         let outbox = Outbox {
             raw: RefCell::new(raw),
             buffer: RefCell::default(),
+            written: Cell::new(0),
             dirty: Cell::new(false),
             orphan: Cell::new(false),
             failed: Cell::new(None),
@@ -160,15 +163,17 @@ impl Gathered {
             buffer.extend_from_slice(piece);
         }
         let written = buffer.len() - before;
+        outbox.written.set(outbox.written.get() + written as u64);
         if written > 0 && !outbox.dirty.replace(true) {
             self.flusher.add(outbox);
         }
         Poll::Ready(Ok(written))
     }
 
-    /// The buffer is empty.
-    pub(super) fn is_sent(&self) -> bool {
-        !self.outbox.dirty.get()
+    /// Bytes that were written, and how many of them the socket took.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        let written = self.outbox.written.get();
+        (written, written - self.outbox.buffer.borrow().len() as u64)
     }
 
     /// The flusher sends soon; only failures of before are told.

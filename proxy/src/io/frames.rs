@@ -189,9 +189,11 @@ pub(super) struct Frames {
     priorities: u64,
     window_updates: u64,
     data_sent: u64,
-    /// Frames written since all that was written had left.
-    waiting: u32,
-    waiting_control: u32,
+    /// Frames that were written before and after `mark`, of those that may not have left; and of them, answers.
+    waiting: [u32; 2],
+    waiting_control: [u32; 2],
+    /// A place in what the stream was given to send.
+    mark: u64,
     credit: u32,
     credited: Instant,
 }
@@ -213,8 +215,9 @@ impl Frames {
             priorities: 0,
             window_updates: 0,
             data_sent: 0,
-            waiting: 0,
-            waiting_control: 0,
+            waiting: [0; 2],
+            waiting_control: [0; 2],
+            mark: 0,
             credit: BURST,
             credited: Instant::now(),
         }
@@ -280,9 +283,9 @@ impl Frames {
     }
 
     /// Bytes that are written.
-    pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+    pub(super) fn send(&mut self, mut bytes: &[u8]) {
         while let Some(head) = self.outbound.next(&mut bytes) {
-            self.waiting += 1;
+            self.waiting[1] += 1;
             match head.kind {
                 DATA => {
                     self.data_sent += 1;
@@ -292,16 +295,20 @@ impl Frames {
                     self.last_stream = head.stream;
                     self.streams += 1;
                 }
-                SETTINGS | PING => self.waiting_control += 1,
+                SETTINGS | PING => self.waiting_control[1] += 1,
                 // The codec writes it in one piece: behind the head are stream, code, and what it has to say.
                 GOAWAY => self.told = self.told.or(Flood::of_codec(bytes.get(8..).unwrap_or_default())),
                 _ => {}
             }
         }
-        if self.waiting_control > self.limits.outbound_control {
+    }
+
+    /// Too many wait for the other side to read, as far as [`Frames::left`] was told.
+    pub(super) fn unread(&self) -> Result<(), Flood> {
+        if self.waiting_control.iter().sum::<u32>() > self.limits.outbound_control {
             return Err(Flood::OutboundControl);
         }
-        if self.waiting > self.limits.outbound {
+        if self.waiting.iter().sum::<u32>() > self.limits.outbound {
             return Err(Flood::Outbound);
         }
         Ok(())
@@ -309,13 +316,20 @@ impl Frames {
 
     /// Whether anything was written that may not have left.
     pub(super) fn waits(&self) -> bool {
-        self.waiting > 0
+        self.waiting != [0; 2]
     }
 
-    /// All that was written has left.
-    pub(super) fn left(&mut self) {
-        self.waiting = 0;
-        self.waiting_control = 0;
+    /// The stream was given `written` bytes, and `sent` of them have left. Whoever reads slowly but goes on is never
+    /// without something that waits: so frames are let go in two halves, each when the bytes of its time are gone.
+    pub(super) fn left(&mut self, written: u64, sent: u64) {
+        if sent >= written {
+            self.waiting = [0; 2];
+            self.waiting_control = [0; 2];
+        } else if sent >= self.mark {
+            self.waiting = [self.waiting[1], 0];
+            self.waiting_control = [self.waiting_control[1], 0];
+            self.mark = written;
+        }
     }
 }
 
@@ -411,28 +425,57 @@ mod tests {
         let mut frames = frames(End::Server);
         let ping = frame(PING, 1, 0, &[0; 8]);
         for _ in 0..1000 {
-            frames.send(&ping).unwrap();
+            frames.send(&ping);
         }
         assert!(frames.waits());
-        frames.left();
+        frames.left(17_000, 17_000);
+        assert!(!frames.waits());
         for _ in 0..1000 {
-            frames.send(&ping).unwrap();
+            frames.send(&ping);
         }
-        assert_eq!(frames.send(&ping), Err(Flood::OutboundControl));
-        frames.left();
+        assert_eq!(frames.unread(), Ok(()));
+        frames.send(&ping);
+        assert_eq!(frames.unread(), Err(Flood::OutboundControl));
+        frames.left(34_017, 34_017);
         let data = frame(DATA, 0, 1, b"x");
         for _ in 0..10_000 {
-            frames.send(&data).unwrap();
+            frames.send(&data);
         }
-        assert_eq!(frames.send(&data), Err(Flood::Outbound));
+        assert_eq!(frames.unread(), Ok(()));
+        frames.send(&data);
+        assert_eq!(frames.unread(), Err(Flood::Outbound));
+    }
+
+    /// Something waits at any time, and yet all of it leaves.
+    #[tokio::test]
+    async fn a_slow_reader_is_no_flood() {
+        let mut frames = frames(End::Server);
+        let data = frame(DATA, 0, 1, b"x");
+        let mut written = 0;
+        for _ in 0..100_000 {
+            frames.send(&data);
+            written += data.len() as u64;
+            frames.left(written, written.saturating_sub(3000 * data.len() as u64));
+            assert_eq!(frames.unread(), Ok(()));
+        }
+        assert!(frames.waits());
+        // It stops.
+        let (at, sent) = (written, written - 1000);
+        let more = (0..10_000).find(|_| {
+            frames.send(&data);
+            written += data.len() as u64;
+            frames.left(written, sent);
+            frames.unread().is_err()
+        });
+        assert!(more.is_some(), "of {} bytes none left", written - at);
     }
 
     #[tokio::test]
     async fn the_codec_says_why_it_leaves() {
         let mut frames = frames(End::Server);
-        frames.send(&frame(GOAWAY, 0, 0, &[0; 8])).unwrap();
+        frames.send(&frame(GOAWAY, 0, 0, &[0; 8]));
         assert_eq!(frames.told, None);
-        frames.send(&frame(GOAWAY, 0, 0, b"\0\0\0\x01\0\0\0\x0btoo_many_continuations")).unwrap();
+        frames.send(&frame(GOAWAY, 0, 0, b"\0\0\0\x01\0\0\0\x0btoo_many_continuations"));
         assert_eq!(frames.told, Some(Flood::Continuations));
     }
 

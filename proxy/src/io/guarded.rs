@@ -102,9 +102,19 @@ impl Guarded {
         }
     }
 
+    /// Forgets the frames that have left.
+    fn leave(&mut self) {
+        let (written, sent) = self.stream.progress();
+        self.frames.left(written, sent);
+    }
+
     fn wrote(&mut self, bytes: &[u8]) {
-        if let Err(flood) = self.frames.send(bytes) {
-            self.guard.set_flood(flood);
+        self.frames.send(bytes);
+        if self.frames.unread().is_err() {
+            self.leave();
+            if let Err(flood) = self.frames.unread() {
+                self.guard.set_flood(flood);
+            }
         }
         self.guard.told.set(self.frames.told);
     }
@@ -122,8 +132,8 @@ impl AsyncRead for Guarded {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if this.frames.waits() && this.stream.is_sent() {
-            this.frames.left();
+        if this.frames.waits() {
+            this.leave();
         }
         let before = buf.filled().len();
         if this.ahead.is_empty() {

@@ -108,11 +108,10 @@ impl Wire {
 }
 
 impl Wire {
-    /// Nothing that was written waits for the socket.
-    fn is_sent(&self) -> bool {
+    fn progress(&self) -> (u64, u64) {
         match &self.base {
-            Base::Gathered(gathered) => gathered.is_sent(),
-            Base::Direct(_) | Base::Moving => true,
+            Base::Gathered(gathered) => gathered.progress(),
+            Base::Direct(_) | Base::Moving => (0, 0),
         }
     }
 }
@@ -138,12 +137,12 @@ impl Stream {
         Stream::Plain(Wire { base: Base::Moving, prefix: Bytes::new(), ahead: None, full: 0 })
     }
 
-    /// Nothing that was written waits for the socket.
-    pub fn is_sent(&self) -> bool {
+    /// Bytes below TLS that were written while writes are gathered, and how many of them the socket took.
+    pub fn progress(&self) -> (u64, u64) {
         match self {
-            Stream::Plain(wire) => wire.is_sent(),
-            Stream::Server(tls) => tls.get_ref().0.is_sent(),
-            Stream::Client(tls) => tls.get_ref().0.is_sent(),
+            Stream::Plain(wire) => wire.progress(),
+            Stream::Server(tls) => tls.get_ref().0.progress(),
+            Stream::Client(tls) => tls.get_ref().0.progress(),
         }
     }
 

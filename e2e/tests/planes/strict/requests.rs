@@ -1,8 +1,7 @@
 //! Requests: each case of the corpus through both planes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backend::Record;
@@ -22,7 +21,8 @@ fn nothing_ambiguous_is_forwarded() {
     let started = Instant::now();
     let sides = stage::both(&(Arc::new(|_: &str| None) as _), &[stage::PLAIN]);
     let cases = corpus::all();
-    let (judged, wrong) = run(&cases, &sides);
+    let (judged, wrong) =
+        verdict::judge(&cases, AT_ONCE, |number, case, wrong| one(number, case, &sides, wrong));
     let mut sides = sides;
     sides.iter_mut().for_each(Side::stop);
     let [_, ours] = &sides;
@@ -73,27 +73,6 @@ fn refusals_are_counted() {
             "{what:?}: protocol errors of Envoy and of ours"
         );
     }
-}
-
-fn run(cases: &[Case], sides: &[Side; 2]) -> (Vec<Judged>, Vec<String>) {
-    let next = AtomicUsize::new(0);
-    let outcome = Mutex::new((Vec::new(), Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(number) else { return };
-                    let mut wrong = Vec::new();
-                    let judged = one(number, case, sides, &mut wrong);
-                    let mut outcome = outcome.lock().unwrap();
-                    outcome.0.push(judged);
-                    outcome.1.append(&mut wrong);
-                }
-            });
-        }
-    });
-    outcome.into_inner().unwrap()
 }
 
 fn one(number: usize, case: &Case, sides: &[Side; 2], wrong: &mut Vec<String>) -> Judged {

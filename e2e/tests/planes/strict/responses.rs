@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::answers::{self, Case};
 use super::kinds;
@@ -32,30 +30,10 @@ fn nothing_ambiguous_is_answered() {
         }) as _
     };
     let mut sides = stage::both(&script, &[stage::PLAIN]);
-    let (judged, wrong) = run(&cases, &sides);
+    let (judged, wrong) =
+        verdict::judge(&cases, AT_ONCE, |number, case, wrong| one(number, case, &sides, wrong));
     sides.iter_mut().for_each(Side::stop);
     verdict::give("responses", &kinds::RESPONSES, &judged, wrong);
-}
-
-fn run(cases: &[Case], sides: &[Side; 2]) -> (Vec<Judged>, Vec<String>) {
-    let next = AtomicUsize::new(0);
-    let outcome = Mutex::new((Vec::new(), Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(number) else { return };
-                    let mut wrong = Vec::new();
-                    let judged = one(number, case, sides, &mut wrong);
-                    let mut outcome = outcome.lock().unwrap();
-                    outcome.0.push(judged);
-                    outcome.1.append(&mut wrong);
-                }
-            });
-        }
-    });
-    outcome.into_inner().unwrap()
 }
 
 fn one(number: usize, case: &Case, sides: &[Side; 2], wrong: &mut Vec<String>) -> Judged {

@@ -4,6 +4,8 @@
 //! and so does a row that explains none any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kinds::Kind;
 use crate::differences::DIFFERENCES;
@@ -14,6 +16,33 @@ pub(crate) struct Judged {
     pub(crate) bytes: Vec<u8>,
     pub(crate) envoy: Vec<String>,
     pub(crate) ours: Vec<String>,
+}
+
+/// Runs `one` with the number of each case and the case, `at_once` of them at a time; it adds what is wrong whatever the
+/// planes say. In no order.
+pub(crate) fn judge<C: Sync>(
+    cases: &[C],
+    at_once: usize,
+    one: impl Fn(usize, &C, &mut Vec<String>) -> Judged + Sync,
+) -> (Vec<Judged>, Vec<String>) {
+    let next = AtomicUsize::new(0);
+    let outcome = Mutex::new((Vec::new(), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(case) = cases.get(number) else { return };
+                    let mut wrong = Vec::new();
+                    let judged = one(number, case, &mut wrong);
+                    let mut outcome = outcome.lock().unwrap();
+                    outcome.0.push(judged);
+                    outcome.1.append(&mut wrong);
+                }
+            });
+        }
+    });
+    outcome.into_inner().unwrap()
 }
 
 /// Fails with all that is wrong.
