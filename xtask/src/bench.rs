@@ -1,15 +1,15 @@
 //! `cargo xtask bench`: our proxy beside a stock Envoy and, where they can be had, nginx and haproxy.
 //!
-//! In: flags of `e2e/bench/bench.py`, and `--write`. Out: its tables; with `--write` also the last table, plot and
-//! measurements in docs. The proxy is the very program that images have. Peers and load generators are fetched into the
-//! target folder.
+//! In: flags of `e2e/bench/bench.py`, and `--write`; or `--micro` for the benches of Criterion; or `--swap` alone. Out: its
+//! tables; with `--write` also the last table, plot and measurements in docs. The proxy is the very program that images
+//! have. Peers and load generators are fetched into the target folder.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{equip, image, sh};
+use crate::{equip, image, sh, test};
 
 /// Every scenario of the table in docs/perf.md.
 const SCENARIOS: &str =
@@ -26,6 +26,9 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         return sh::run(
             cargo.env("CARGO_PROFILE_DIST_LTO", "thin").env("CARGO_PROFILE_DIST_CODEGEN_UNITS", "16"),
         );
+    }
+    if args == ["--swap"] {
+        return swap();
     }
     let equipment = equip::fetch()?;
     let tools = tools()?;
@@ -47,6 +50,14 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         sh::run(Command::new("python3").arg(script("perf.py")).arg(&results).arg(sh::root().join("docs")))?;
     }
     Ok(())
+}
+
+/// Latencies with and without a configuration of 10,000 routes being replaced each second.
+fn swap() -> Result<()> {
+    let programs = image::programs("dist")?;
+    let mut cargo = test::cargo_test(&["swap".to_owned()]);
+    cargo.args(["--", "--nocapture"]).env("MESH_BIN_DIR", programs);
+    sh::run(cargo.env("MESH_SWAP_RATE", "2000").env("MESH_SWAP_SECONDS", "20"))
 }
 
 /// What `tools.sh` fetched, as variables.

@@ -39,6 +39,7 @@ cargo xtask COMMAND
   bench [FLAG...]    our proxy (profile dist) beside a stock Envoy in one run: ratios and CPU per 1000 requests;
                      flags of e2e/bench/bench.py; --write puts the outcome into docs/perf.md
   bench --micro [FILTER]  what decide, pick, lower, link and serve cost, by Criterion
+  bench --swap       latencies while 10,000 routes are replaced each second
   fuzz [TARGET...]   look for inputs that break what strangers can reach; --seconds N for each (default 60),
                      --keep puts what reaches new code into fuzz/corpus
   soak               a mesh under load while routes, clusters, endpoints, connections and certificates change: nothing

@@ -35,7 +35,9 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
 
 /// The stage, with the programs that are built already.
 pub(crate) fn stage() -> Result<Counts> {
-    run(SHORT, sh::target_dir().join("debug"))
+    let soak = run(SHORT, sh::target_dir().join("debug"))?;
+    let swap = counted(test::cargo_test(&["swap".to_owned()]).args(["--", "--nocapture"]))?;
+    Ok(soak.and(swap))
 }
 
 fn run(seconds: u64, programs: PathBuf) -> Result<Counts> {
