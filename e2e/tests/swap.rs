@@ -2,8 +2,8 @@
 //!
 //! In: `MESH_SWAP_RATE` requests per second (200) and `MESH_SWAP_SECONDS` for each half (5). Out: latencies with the
 //! configuration at rest and while it is swapped, as a line each. Fails when a request fails or a swap does not come into
-//! force; what the swaps cost is told and not judged: `cargo xtask bench --swap` asks for it in the shipped build. The proxy
-//! has a core of its own where there are two; load, origin and pilot have the other.
+//! force; what the swaps cost is told and not judged: `cargo xtask bench --swap` asks for it in the shipped build. Where a rate is
+//! given, the proxy has a core of its own; load, origin and pilot have the other.
 
 // A test that cannot set itself up has failed, and the panic says where.
 #![allow(clippy::unwrap_used)]
@@ -65,37 +65,26 @@ fn marker(status: u64) -> String {
     )
 }
 
-/// Both halves of the machine, where it has two.
-fn pinned(core: usize, command: &Command) -> Command {
-    let mut pinned = Command::new(command.get_program());
-    if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
-        pinned = Command::new("taskset");
-        pinned.arg("-c").arg(core.to_string()).arg(command.get_program());
-    }
-    pinned.args(command.get_args());
+/// Whether there is a core for the proxy alone.
+fn has_cores() -> bool {
+    std::thread::available_parallelism().is_ok_and(|n| n.get() > 1)
+}
+
+/// `command` on one core.
+fn pinned(core: &str, command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", core]).arg(command.get_program()).args(command.get_args());
     pinned
 }
 
-/// Pilot's translation is not what is measured: elsewhere, and after everybody else.
+/// Leaves the first core to the proxy. Pilot's translation is not what is measured: after everybody else.
 fn beside(pilot: &Process) {
-    let pid = pilot.pid().to_string();
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    for task in tasks {
-        let task = task.unwrap().file_name();
-        assert!(
-            Command::new("renice")
-                .args(["-n", "19", "-p"])
-                .arg(&task)
-                .stdout(Stdio::null())
-                .status()
-                .unwrap()
-                .success()
-        );
+    let quiet = |command: &mut Command| assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    for task in std::fs::read_dir(format!("/proc/{}/task", pilot.pid())).unwrap() {
+        quiet(Command::new("renice").args(["-n", "19", "-p"]).arg(task.unwrap().file_name()));
     }
-    if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
-        let pinning =
-            Command::new("taskset").args(["-a", "-c", "-p", "1", &pid]).stdout(Stdio::null()).status();
-        assert!(pinning.unwrap().success());
+    for pid in [pilot.pid(), std::process::id()] {
+        quiet(Command::new("taskset").args(["-a", "-c", "-p", "1", &pid.to_string()]));
     }
 }
 
@@ -105,7 +94,7 @@ fn load(to: SocketAddr) -> Child {
     command.args(["-q", &number("MESH_SWAP_RATE", 200).to_string()]);
     command.args(["-t", &format!("{}s", number("MESH_SWAP_SECONDS", 5))]);
     command.arg(format!("http://{to}/p5/x"));
-    pinned(1, &command).stdout(Stdio::piped()).spawn().unwrap()
+    command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Prints what the load saw; none of it failed.
@@ -132,14 +121,18 @@ fn many_routes_are_swapped_under_load() {
     std::fs::write(config.join("objects.yaml"), objects(gateway.port(), origin)).unwrap();
     std::fs::write(config.join("marker.yaml"), marker(200)).unwrap();
     let pilot = start_pilot(folder.path(), &config, xds, debug);
-    if std::env::var_os("MESH_SWAP_RATE").is_some() {
+    let measured = std::env::var_os("MESH_SWAP_RATE").is_some() && has_cores();
+    if measured {
         beside(&pilot);
     }
     let file = folder.path().join("bootstrap.yaml");
     std::fs::write(&file, bootstrap(Plane::Ours, xds, admin)).unwrap();
     let mut command = Command::new(program("proxy"));
     command.arg("-c").arg(&file).args(["--concurrency", "1", "-l", "warning"]);
-    let mut proxy = Process::start("proxy", folder.path(), &mut pinned(0, &command));
+    if measured {
+        command = pinned("0", &command);
+    }
+    let mut proxy = Process::start("proxy", folder.path(), &mut command);
     let mut in_force = |status: u64| {
         proxy.until(&format!("{status} is in force"), || {
             match Ask::get("/").host("marker.example.com").send(gateway) {
