@@ -272,3 +272,33 @@ choice! {
         Ignore = "IGNORE",
     }
 }
+
+/// Names of gRPC status codes, in order of their numbers.
+const GRPC_STATUS: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+impl FaultAbort {
+    /// Number of `grpcStatus`, which is a name or that number; `None`: absent, or no such status.
+    pub fn grpc_code(&self) -> Option<u32> {
+        let status = self.grpc_status.as_deref()?;
+        let named = GRPC_STATUS.iter().position(|name| *name == status).and_then(|at| u32::try_from(at).ok());
+        named.or_else(|| status.parse().ok().filter(|code| *code < 17))
+    }
+}

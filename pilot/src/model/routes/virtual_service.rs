@@ -213,35 +213,12 @@ fn fault(from: &written::HttpFaultInjection) -> Fault {
     let abort = from.abort.as_ref().and_then(|a| {
         let with = match (a.http_status, &a.grpc_status) {
             (Some(status), _) => Abort::Http(u16::try_from(status).ok().filter(|s| (200..600).contains(s))?),
-            (None, Some(name)) => Abort::Grpc(grpc_code(name)?),
+            (None, Some(_)) => Abort::Grpc(a.grpc_code()?),
             (None, None) => return None,
         };
         Some((with, share(&a.percentage).unwrap_or(Share(0))))
     });
     Fault { delay, abort }
-}
-
-fn grpc_code(name: &str) -> Option<u32> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    NAMES.iter().position(|n| n.eq_ignore_ascii_case(name)).map(|at| at as u32).or_else(|| name.parse().ok())
 }
 
 fn mirrors(from: &written::HttpRoute, namespace: &str) -> Vec<Mirror> {
