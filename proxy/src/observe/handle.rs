@@ -4,17 +4,17 @@
 //! from the first request of a kind on. Pointers stand in for the peer, the service and the chain; the handle keeps them
 //! alive, so that an address means one thing.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::Peer;
 use super::labels::Reporter;
+use super::recent::Recent;
 use super::series::{ClusterSeries, Counter, HttpSeries, RequestSeries};
 use crate::config::ServiceIdentity;
 
 /// Handles remembered; at this many the cache starts anew (the series themselves stay).
-const LIMIT: usize = 8192;
+pub(super) const LIMIT: usize = 8192;
 
 /// What makes two requests count in different series.
 #[derive(PartialEq, Eq, Hash)]
@@ -60,21 +60,8 @@ pub(super) struct Held {
     pub(super) _cluster: Option<Arc<str>>,
 }
 
-/// The handles of one worker.
-#[derive(Default)]
-pub(super) struct Handles {
-    table: HashMap<Key, Handle, BuildHasherDefault<Quick>>,
-}
-
-impl Handles {
-    /// The handle of a key, made at its first use.
-    pub(super) fn get(&mut self, key: Key, make: impl FnOnce() -> Handle) -> &Handle {
-        if self.table.len() >= LIMIT {
-            self.table.clear();
-        }
-        self.table.entry(key).or_insert_with(make)
-    }
-}
+/// The handles of one worker. A change of configuration brings new names, and with them new keys.
+pub(super) type Handles = Recent<Key, Handle, BuildHasherDefault<Quick>>;
 
 /// A hash for keys of a few words and two identities: two instructions per eight bytes. Somebody who makes keys
 /// collide on purpose slows down a table of [`LIMIT`] entries, no more.

@@ -16,6 +16,7 @@ mod handle;
 pub mod labels;
 mod operator;
 mod peer;
+mod recent;
 mod render;
 pub mod series;
 mod shard;

@@ -4,13 +4,13 @@
 //! by what was received, so that a mesh peer costs one decode per worker. The wire format is `wire::peer`'s.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
 
 use super::Peer;
+use super::recent::Recent;
 use crate::worker;
 
 /// Peers remembered by one worker; at this many it starts anew.
@@ -83,11 +83,17 @@ fn from_endpoint(text: &str) -> Peer {
 type Heard = (Box<[u8]>, Arc<Peer>);
 
 /// What one worker has heard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Peers {
     /// By id header (or the frame's bytes); with the metadata that came, which may change under one id.
-    by_id: RefCell<HashMap<Box<[u8]>, Heard>>,
-    by_endpoint: RefCell<HashMap<Arc<str>, Arc<Peer>>>,
+    by_id: RefCell<Recent<Box<[u8]>, Heard>>,
+    by_endpoint: RefCell<Recent<Arc<str>, Arc<Peer>>>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Peers { by_id: RefCell::new(Recent::new(LIMIT)), by_endpoint: RefCell::new(Recent::new(LIMIT)) }
+    }
 }
 
 impl Peers {
@@ -110,12 +116,7 @@ impl Peers {
         if let Some(known) = cache.get(text) {
             return known.clone();
         }
-        if cache.len() >= LIMIT {
-            cache.clear();
-        }
-        let peer = Arc::new(from_endpoint(text));
-        cache.insert(text.clone(), peer.clone());
-        peer
+        cache.get_or(text.clone(), || Arc::new(from_endpoint(text))).clone()
     }
 
     fn cached(
@@ -131,10 +132,7 @@ impl Peers {
             return Some(peer.clone());
         }
         let peer = Arc::new(from_wire(&decode()?));
-        if cache.len() >= LIMIT {
-            cache.clear();
-        }
-        cache.insert(id.into(), (metadata.into(), peer.clone()));
+        cache.put(id.into(), (metadata.into(), peer.clone()));
         Some(peer)
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::access_log::{self, Sinks};
-use super::handle::{CatchAll, Handle, Handles, Held, Key};
+use super::handle::{self, CatchAll, Handle, Handles, Held, Key};
 use super::labels::{Labels, Reporter};
 use super::peer::{Own, Peers};
 use super::series::{RequestSeries, Store, TcpSeries};
@@ -73,7 +73,7 @@ impl Shard {
             ends,
             store,
             peers: Peers::default(),
-            handles: RefCell::default(),
+            handles: RefCell::new(Handles::new(handle::LIMIT)),
             flows: RefCell::default(),
             lines: RefCell::default(),
             written: Notify::new(),
@@ -173,7 +173,7 @@ impl Shard {
         };
         let mut handles = self.handles.borrow_mut();
         let standard = key.standard;
-        let handle = handles.get(key, || Handle {
+        let handle = handles.get_or(key, || Handle {
             standard: standard.then(|| self.request_series(reporter, peer.as_deref(), tls, facts)),
             cluster: cluster.map(|name| {
                 let series = self.store.cluster(name);
