@@ -5,6 +5,7 @@
 //! Nothing depends on this crate.
 //! Programs are found through `MESH_BIN_DIR` (set by `cargo xtask test`), samples through `MESH_SAMPLES`.
 
+pub mod bootstrapped;
 pub mod caller;
 pub mod client;
 pub mod cluster;

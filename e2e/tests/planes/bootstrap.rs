@@ -1,52 +1,14 @@
 //! What no control plane of ours says yet: filters of a bootstrap file, which drives a stock Envoy and our proxy alike. Both must
 //! give the same status, body and headers.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
-
+use e2e::bootstrapped::{Parts, Plane};
 use e2e::client::{Ask, Reply};
-use e2e::laptop::free_ports;
 use e2e::origin::{self, Origin};
-use e2e::process::{Folder, Process};
-use e2e::programs::{envoy, program};
 
-const BOOTSTRAP: &str = r#"
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: ADMIN}}}
-static_resources:
-  listeners:
-  - name: in
-    address: {socket_address: {address: 127.0.0.1, port_value: LISTEN}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: in
-          xff_num_trusted_hops: 1
-          route_config:
-            name: all
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - {match: {path: /nowhere}, direct_response: {status: 204}}
-              - {match: {prefix: /old}, route: {cluster: origin, prefix_rewrite: /new, timeout: 5s}}
-              - {match: {prefix: /}, route: {cluster: origin, timeout: 5s}}
-          http_filters:
-FILTERS
-          - name: envoy.filters.http.router
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-              suppress_envoy_headers: SUPPRESS
-  clusters:
-  - name: origin
-    type: STATIC
-    connect_timeout: 1s
-    load_assignment:
-      cluster_name: origin
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ORIGIN}}}}]}]
-"#;
+const ROUTES: &str = r#"
+            {match: {path: /nowhere}, direct_response: {status: 204}},
+            {match: {prefix: /old}, route: {cluster: origin, prefix_rewrite: /new, timeout: 5s}},
+            {match: {prefix: /}, route: {cluster: origin, timeout: 5s}}"#;
 
 const RBAC: &str = r#"
           - name: envoy.filters.http.rbac
@@ -57,55 +19,25 @@ const RBAC: &str = r#"
 
 /// Both planes on one file, with an origin behind them.
 struct Both {
-    _folder: Folder,
     _origin: Origin,
-    planes: Vec<(&'static str, Process, SocketAddr)>,
+    planes: [Plane; 2],
 }
 
 impl Both {
     fn start(name: &str, filters: &str, suppress: bool) -> Self {
-        let folder = Folder::new(name);
         let origin = origin::start(name);
-        let mut planes = Vec::new();
-        for which in ["envoy", "ours"] {
-            let [listen, admin] = free_ports();
-            let text = BOOTSTRAP
-                .replace("FILTERS", filters.trim_matches('\n'))
-                .replace("SUPPRESS", &suppress.to_string())
-                .replace("LISTEN", &listen.port().to_string())
-                .replace("ADMIN", &admin.port().to_string())
-                .replace("ORIGIN", &origin.address.port().to_string());
-            let file = folder.path().join(format!("{which}.yaml"));
-            std::fs::write(&file, text).unwrap();
-            planes.push((which, started(which, folder.path(), &file), listen));
-        }
-        let mut both = Both { _folder: folder, _origin: origin, planes };
-        for (which, process, listen) in &mut both.planes {
-            process.until(&format!("{which} answers"), || match Ask::get("/ready").send(*listen) {
-                Ok(reply) => Ok(reply),
-                Err(error) => Err(error.to_string()),
-            });
-        }
-        both
+        let router = format!("suppress_envoy_headers: {suppress}");
+        let manager = "xff_num_trusted_hops: 1";
+        let parts = Parts { manager, routes: ROUTES, filters, router: &router, ..Parts::default() };
+        Both { planes: Plane::both(origin.address, parts), _origin: origin }
     }
 
     /// The answer of each, Envoy's first.
     fn ask(&self, ask: &Ask<'_>) -> [Reply; 2] {
-        let mut replies = self.planes.iter().map(|(which, _, listen)| {
-            ask.send(*listen).unwrap_or_else(|error| panic!("{which} {}: {error}", ask.path))
-        });
-        [replies.next().unwrap(), replies.next().unwrap()]
+        self.planes.each_ref().map(|plane| {
+            ask.send(plane.listen).unwrap_or_else(|error| panic!("{} {}: {error}", plane.which, ask.path))
+        })
     }
-}
-
-/// A plane on a bootstrap file.
-pub(crate) fn started(which: &str, folder: &Path, file: &Path) -> Process {
-    let mut command = Command::new(if which == "envoy" { envoy() } else { program("proxy") });
-    command.arg("-c").arg(file).args(["--concurrency", "1", "-l", "error"]);
-    if which == "envoy" {
-        command.arg("--use-dynamic-base-id");
-    }
-    Process::start(which, folder, &mut command)
 }
 
 /// What must be equal of an answer: all but what changes from one to the next.

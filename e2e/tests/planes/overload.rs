@@ -5,74 +5,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use e2e::bootstrapped::{Parts, Plane, TLS};
 use e2e::client::{Ask, Reply};
-use e2e::laptop::free_ports;
-use e2e::process::{Folder, Process};
 use e2e::until::eventually;
 
-use crate::bootstrap::started;
-
-const BOOTSTRAP: &str = r#"
-admin: {ignore_global_conn_limit: true, address: {socket_address: {address: 127.0.0.1, port_value: ADMIN}}}
-PROCESS
-static_resources:
-  listeners:
-  - name: in
-    address: {socket_address: {address: 127.0.0.1, port_value: LISTEN}}
-    LISTENER
-    filter_chains:
-    - CHAIN
-      filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: in
-          MANAGER
-          access_log:
+const ROUTES: &str = r#"{match: {path: /ok}, direct_response: {status: 200, body: {inline_string: fine}}},
+            {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}"#;
+const LOG: &str = r#"access_log:
           - name: envoy.access_loggers.file
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
               path: /dev/stdout
-              log_format: {text_format_source: {inline_string: "LOG %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"}}
-          route_config:
-            name: all
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - {match: {path: /ok}, direct_response: {status: 200, body: {inline_string: fine}}}
-              - {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
-  - name: origin
-    type: STATIC
-    connect_timeout: 1s
-    load_assignment:
-      cluster_name: origin
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ORIGIN}}}}]}]
-"#;
-
-/// What is put into the file where nothing else is needed.
-#[derive(Clone, Copy)]
-struct Parts {
-    process: &'static str,
-    listener: &'static str,
-    chain: &'static str,
-    manager: &'static str,
-}
-
-const NONE: Parts = Parts { process: "", listener: "", chain: "name: one", manager: "codec_type: AUTO" };
-
-/// One plane on the file.
-struct Plane {
-    which: &'static str,
-    process: Process,
-    listen: SocketAddr,
-    admin: SocketAddr,
-    _folder: Folder,
-}
+              log_format: {text_format_source: {inline_string: "LOG %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"}}"#;
 
 /// An origin that reads and never answers.
 fn silent() -> SocketAddr {
@@ -89,90 +33,51 @@ fn silent() -> SocketAddr {
     address
 }
 
-fn planes(parts: Parts) -> Vec<Plane> {
-    let origin = silent();
-    let planes = ["envoy", "ours"].map(|which| {
-        let folder = Folder::new("overload");
-        let [listen, admin] = free_ports();
-        let text = BOOTSTRAP
-            .replace("PROCESS", parts.process)
-            .replace("LISTENER", parts.listener)
-            .replace("CHAIN", parts.chain)
-            .replace("MANAGER", parts.manager)
-            .replace("FOLDER", &folder.path().display().to_string())
-            .replace("LISTEN", &listen.port().to_string())
-            .replace("ADMIN", &admin.port().to_string())
-            .replace("ORIGIN", &origin.port().to_string());
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
-        std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
-        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        let file = folder.path().join("bootstrap.yaml");
-        std::fs::write(&file, text).unwrap();
-        let mut process = started(which, folder.path(), &file);
-        process.until(&format!("{which} is ready"), || match Ask::get("/ready").send(admin) {
-            Ok(reply) if reply.status == 200 => Ok(()),
-            other => Err(format!("{other:?}")),
-        });
-        process.until(&format!("{which} listens"), || {
-            TcpStream::connect(listen).map(drop).map_err(|error| error.to_string())
-        });
-        Plane { which, process, listen, admin, _folder: folder }
-    });
-    planes.into()
+fn planes(parts: Parts<'_>) -> [Plane; 2] {
+    let manager = format!("{}\n          {LOG}", parts.manager);
+    Plane::both(silent(), Parts { routes: ROUTES, manager: &manager, ..parts })
 }
 
-impl Plane {
-    /// Sum of the counters whose names end so.
-    fn counter(&self, end: &str) -> u64 {
-        let page = Ask::get("/stats").send(self.admin).unwrap().body;
-        let lines = page.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .filter(|(name, _)| name.ends_with(end))
-            .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
-            .sum()
-    }
+/// The first line of the access log, of those with this status; empty: of all.
+fn line_of(plane: &Plane, status: &str) -> Result<String, String> {
+    let (out, _) = plane.process.output();
+    let first = out.lines().find(|line| line.starts_with(&format!("LOG {status}")));
+    first.map(str::to_string).ok_or_else(|| format!("not logged: {out}"))
+}
 
-    /// The first line of the access log, of those with this status; empty: of all.
-    fn logged(&self, status: &str) -> Result<String, String> {
-        let (out, _) = self.process.output();
-        let first = out.lines().find(|line| line.starts_with(&format!("LOG {status}")));
-        first.map(str::to_string).ok_or_else(|| format!("not logged: {out}"))
-    }
-
-    /// What a client gets that sends `text` and then waits for the end.
-    fn says(&self, text: &str) -> String {
-        let mut stream = TcpStream::connect(self.listen).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
-        let (mut all, mut piece) = (Vec::new(), [0; 4096]);
-        let end = loop {
-            match stream.read(&mut piece) {
-                Ok(0) => break "closed",
-                Ok(n) => all.extend_from_slice(&piece[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break "closed",
-                Err(_) => break "still open",
-            }
-        };
-        let text = String::from_utf8_lossy(&all);
-        // All lines but the headers that differ in order or from one moment to the next.
-        let wanted = |line: &&str| {
-            let header = ["content-length:", "content-type:", "date:", "server:"];
-            !line.is_empty() && !header.iter().any(|name| line.to_ascii_lowercase().starts_with(name))
-        };
-        let lines: Vec<&str> = text.lines().filter(wanted).collect();
-        format!("{lines:?} {end}")
-    }
+/// What a client gets that sends `text` and then waits for the end.
+fn says(plane: &Plane, text: &str) -> String {
+    let mut stream = TcpStream::connect(plane.listen).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    let end = loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break "closed",
+            Ok(n) => all.extend_from_slice(&piece[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break "closed",
+            Err(_) => break "still open",
+        }
+    };
+    let text = String::from_utf8_lossy(&all);
+    // All lines but the headers that differ in order or from one moment to the next.
+    let wanted = |line: &&str| {
+        let header = ["content-length:", "content-type:", "date:", "server:"];
+        !line.is_empty() && !header.iter().any(|name| line.to_ascii_lowercase().starts_with(name))
+    };
+    let lines: Vec<&str> = text.lines().filter(wanted).collect();
+    format!("{lines:?} {end}")
 }
 
 /// Both planes give the same to the same bytes, and log the same of it.
 #[track_caller]
-fn alike(name: &str, parts: Parts, text: &str, logged: bool) -> Vec<String> {
+fn alike(name: &str, parts: Parts<'_>, text: &str, logged: bool) -> Vec<String> {
     let both: Vec<(String, String)> = planes(parts)
         .iter()
         .map(|plane| {
-            let said = plane.says(text);
+            let said = says(plane, text);
             let log = match logged {
-                true => eventually(&format!("{name}: {} logs", plane.which), || plane.logged("")),
+                true => eventually(&format!("{name}: {} logs", plane.which), || line_of(plane, "")),
                 false => String::new(),
             };
             (said, log)
@@ -191,14 +96,6 @@ fn alike(name: &str, parts: Parts, text: &str, logged: bool) -> Vec<String> {
 
 #[test]
 fn slow_clients() {
-    const TLS: &str = r#"transport_socket_connect_timeout: 0.4s
-      transport_socket:
-        name: envoy.transport_sockets.tls
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-          common_tls_context:
-            tls_certificates:
-            - {certificate_chain: {filename: FOLDER/cert.pem}, private_key: {filename: FOLDER/key.pem}}"#;
     const INSPECTOR: &str = r#"listener_filters_timeout: 0.4s
     listener_filters:
     - name: envoy.filters.listener.tls_inspector
@@ -206,7 +103,8 @@ fn slow_clients() {
     let half = "POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf";
     let two = "GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET /ok HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     let get = "GET /ok HTTP/1.1\r\nhost: a\r\n\r\n";
-    let manager = |manager| Parts { manager, ..NONE };
+    let manager = |manager| Parts { manager, ..Parts::default() };
+    let tls = format!("transport_socket_connect_timeout: 0.4s\n      {TLS}");
     let cases = [
         ("a slow head", manager("request_headers_timeout: 0.4s"), "GET /ok HTTP/1.1\r\nhost:", true),
         ("a slow body", manager("request_timeout: 0.4s"), half, true),
@@ -234,8 +132,8 @@ fn slow_clients() {
             "GET / HTTP/9\r\n\r\n",
             true,
         ),
-        ("silence before the handshake", Parts { chain: TLS, ..NONE }, "", false),
-        ("silence before the inspection", Parts { listener: INSPECTOR, ..NONE }, "", false),
+        ("silence before the handshake", Parts { chain: &tls, ..Parts::default() }, "", false),
+        ("silence before the inspection", Parts { listener: INSPECTOR, ..Parts::default() }, "", false),
     ];
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let runs: Vec<_> = cases
@@ -270,8 +168,8 @@ const FULL: &str = r#"overload_manager:
   - name: envoy.overload_actions.ACTION
     triggers: [{name: envoy.resource_monitors.fixed_heap, threshold: {value: 0.95}}]"#;
 
-fn full(action: &str) -> Parts {
-    Parts { process: FULL.replace("ACTION", action).leak(), ..NONE }
+fn full(action: &str) -> [Plane; 2] {
+    planes(Parts { process: &FULL.replace("ACTION", action), ..Parts::default() })
 }
 
 #[test]
@@ -281,7 +179,7 @@ fn memory_is_used_up() {
         ("stop_accepting_requests", "downstream_rq_overload_close", (503, "")),
         ("disable_http_keepalive", "downstream_cx_overload_disable_keepalive", (200, "close")),
     ] {
-        let both: Vec<(String, String)> = planes(full(action))
+        let both: Vec<(String, String)> = full(action)
             .iter()
             .map(|plane| {
                 let ask = Ask { keep: true, ..Ask::get("/ok") };
@@ -291,7 +189,7 @@ fn memory_is_used_up() {
                     if acts { Ok(reply) } else { Err(reply.to_string()) }
                 });
                 assert!(plane.counter(counter) > 0, "{action}: {} counts it", plane.which);
-                (told(&reply), eventually("it is logged", || plane.logged(&done.0.to_string())))
+                (told(&reply), eventually("it is logged", || line_of(plane, &done.0.to_string())))
             })
             .collect();
         if both[0] != both[1] {
@@ -299,7 +197,7 @@ fn memory_is_used_up() {
         }
     }
     for (action, counter) in [("reject_incoming_connections", "downstream_cx_overload_reject")] {
-        for plane in planes(full(action)) {
+        for plane in full(action) {
             eventually(&format!("{action}: {} refuses", plane.which), || {
                 match Ask::get("/ok").send(plane.listen) {
                     Err(_) => Ok(()),
@@ -310,6 +208,67 @@ fn memory_is_used_up() {
         }
     }
     assert!(wrong.is_empty(), "the planes differ\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_is_taken_off_the_sockets() {
+    const ACTION: &str = "envoy.overload_actions.stop_accepting_connections";
+    for plane in full("stop_accepting_connections") {
+        // The kernel takes the connection, and there it waits.
+        let mut waits = TcpStream::connect(plane.listen).unwrap();
+        eventually(&format!("{} stops", plane.which), || match plane.counter(&format!("{ACTION}.active")) {
+            1 => Ok(()),
+            other => Err(other),
+        });
+        // One that came before it stopped may have been served.
+        let unanswered = (0..3).any(|_| {
+            waits = TcpStream::connect(plane.listen).unwrap();
+            waits.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            waits.write_all(b"GET /ok HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            let kinds = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
+            waits.read(&mut [0; 1]).is_err_and(|error| kinds.contains(&error.kind()))
+        });
+        assert!(unanswered, "{} goes on", plane.which);
+    }
+}
+
+/// Where the pressure goes the connections that waited are served. Envoy knows no such pressure for this action.
+#[test]
+fn what_waited_is_taken_afterwards() {
+    const PROCESS: &str = r#"overload_manager:
+  refresh_interval: 0.05s
+  resource_monitors:
+  - name: envoy.resource_monitors.global_downstream_max_connections
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+      max_active_downstream_connections: 4
+  actions:
+  - name: envoy.overload_actions.stop_accepting_connections
+    triggers: [{name: envoy.resource_monitors.global_downstream_max_connections, threshold: {value: 0.5}}]"#;
+    let manager = format!("codec_type: AUTO\n          {LOG}");
+    let parts = Parts { process: PROCESS, routes: ROUTES, manager: &manager, ..Parts::default() };
+    let plane = Plane::start("ours", silent(), parts);
+    let active = || plane.counter("stop_accepting_connections.active");
+    let ask = Ask { keep: true, ..Ask::get("/ok") };
+    let mut held: Vec<TcpStream> = Vec::new();
+    eventually("it stops at two", || {
+        if held.len() < 2 {
+            held.push(TcpStream::connect(plane.listen).unwrap());
+        }
+        if active() == 1 { Ok(()) } else { Err(format!("{} held", held.len())) }
+    });
+    let mut waits = TcpStream::connect(plane.listen).unwrap();
+    waits.set_read_timeout(Some(e2e::until::LIMIT)).unwrap();
+    waits.write_all(b"GET /ok HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    assert_eq!(ask.over(&mut held[0]).unwrap().status, 200, "what was taken goes on");
+    waits.set_nonblocking(true).unwrap();
+    assert!(waits.read(&mut [0; 1]).is_err(), "the third waits");
+    waits.set_nonblocking(false).unwrap();
+    assert_eq!(active(), 1);
+    held.clear();
+    let mut start = [0; 12];
+    waits.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200", "the third is served");
 }
 
 #[test]
@@ -327,7 +286,7 @@ fn connections_are_used_up() {
         ("runtime", RUNTIME, "downstream_global_cx_overflow"),
         ("listener", LISTENER, ".downstream_cx_overflow"),
     ] {
-        for plane in planes(Parts { process, ..NONE }) {
+        for plane in planes(Parts { process, ..Parts::default() }) {
             let ask = Ask { keep: true, ..Ask::get("/ok") };
             let served = |stream: &mut TcpStream| ask.over(stream).map_err(|error| error.to_string());
             // The connection of the start has to be gone first.

@@ -3,15 +3,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use e2e::bootstrapped::{Parts, Plane};
 use e2e::client::Ask;
 use e2e::frames::*;
-use e2e::laptop::free_ports;
 use e2e::process::{Folder, Process};
-use e2e::programs::program;
 use e2e::until::eventually;
 
 const CALM: u32 = 11;
@@ -30,39 +28,10 @@ struct Stage {
     poured: Arc<AtomicU64>,
 }
 
-const BOOTSTRAP: &str = r#"
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: ADMIN}}}
-static_resources:
-  listeners:
-  - name: in
-    address: {socket_address: {address: 127.0.0.1, port_value: LISTEN}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: in
-          http2_protocol_options: {max_concurrent_streams: 100}
-          request_headers_timeout: 1s
-          route_config:
-            name: all
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - {match: {path: /ok}, direct_response: {status: 204}}
-              - {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
-  - name: origin
-    type: STATIC
-    connect_timeout: 1s
-    load_assignment:
-      cluster_name: origin
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ORIGIN}}}}]}]
-"#;
+const MANAGER: &str = r#"http2_protocol_options: {max_concurrent_streams: 100}
+          request_headers_timeout: 1s"#;
+const ROUTES: &str = "{match: {path: /ok}, direct_response: {status: 204}},
+            {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}";
 
 /// `/big` answers without end; everything else is never answered.
 fn origin(poured: Arc<AtomicU64>) -> SocketAddr {
@@ -93,19 +62,8 @@ impl Stage {
     fn start() -> Self {
         let poured = Arc::new(AtomicU64::new(0));
         let origin = origin(poured.clone());
-        let folder = Folder::new("floods");
-        let [listen, admin] = free_ports();
-        let text = BOOTSTRAP
-            .replace("LISTEN", &listen.port().to_string())
-            .replace("ADMIN", &admin.port().to_string())
-            .replace("ORIGIN", &origin.port().to_string());
-        let file = folder.path().join("bootstrap.yaml");
-        std::fs::write(&file, text).unwrap();
-        let mut command = Command::new(program("proxy"));
-        command.arg("-c").arg(&file).args(["--concurrency", "1", "-l", "error"]);
-        let mut process = Process::start("proxy", folder.path(), &mut command);
-        process
-            .until("the proxy answers", || Ask::get("/ok").send(listen).map_err(|error| error.to_string()));
+        let parts = Parts { manager: MANAGER, routes: ROUTES, ..Parts::default() };
+        let Plane { process, listen, admin, folder, .. } = Plane::start("ours", origin, parts);
         Stage { process, _folder: folder, listen, admin, poured }
     }
 
