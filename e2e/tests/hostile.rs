@@ -111,13 +111,40 @@ fn hostile(name: &str) {
 
 #[test]
 fn every_target_is_run_here() {
-    let tested = ["h1", "path", "hello", "xds", "proxy_protocol", "log_format", "dns", "objects"];
+    let tested = [
+        "h1",
+        "chunks",
+        "requests",
+        "answers",
+        "path",
+        "hello",
+        "xds",
+        "proxy_protocol",
+        "log_format",
+        "dns",
+        "objects",
+    ];
     assert_eq!(fuzz::TARGETS.map(|target| target.name), tested);
 }
 
 #[test]
 fn h1() {
     hostile("h1");
+}
+
+#[test]
+fn chunks() {
+    hostile("chunks");
+}
+
+#[test]
+fn requests() {
+    hostile("requests");
+}
+
+#[test]
+fn answers() {
+    hostile("answers");
 }
 
 #[test]

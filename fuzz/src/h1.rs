@@ -1,29 +1,33 @@
 //! HTTP/1: heads, bodies in their framing, trailers, one message behind the other.
 //!
-//! Promises: how the bytes are cut changes nothing; a request that is accepted can be written again and then reads, to our
-//! own parser and to a naive one, as the same one request.
+//! Promises: how the bytes are cut changes nothing; what is accepted, request or response, can be written again and then
+//! reads as the same one message, to our own parser and to a plain reading of the standard; a chunked body is what that
+//! reading finds.
 
+use std::fmt::Debug;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::Method;
-use proxy::h1::{Conn, Error, Frame, Length, Limits, Request, RequestLine};
+use http::{HeaderMap, Method, Version};
+use proxy::h1::{Conn, Error, Frame, Length, Limits, Request, RequestLine, Response};
 use proxy::io::{Raw, Stream, Wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use super::oracle::{self, Read};
+
 /// More than anything here is long.
 const PIPE: usize = 1 << 20;
+/// What comes before the chunks that are tried.
+const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// One message as it was read.
-#[derive(Debug, PartialEq)]
-struct Message {
-    line: String,
-    headers: String,
-    length: Length,
+#[derive(Debug)]
+struct Message<H> {
+    head: H,
     body: Vec<u8>,
-    trailers: Option<String>,
+    trailers: Option<HeaderMap>,
 }
 
 /// How a stream of messages ended: between two of them, or inside one that was refused or cut off. A line that never ended
@@ -34,54 +38,83 @@ enum End {
     Inside,
 }
 
+type Found<H> = (Vec<Message<H>>, End);
+
 pub fn h1(bytes: &[u8]) {
     if bytes.len() > PIPE / 4 {
         return;
     }
-    let (whole, end) = requests(bytes, bytes.len().max(1));
-    for cut in [1, 7] {
-        let (parts, other) = requests(bytes, cut);
-        let shown: Vec<&Message> = whole.iter().map(|(_, message)| message).collect();
-        let again: Vec<&Message> = parts.iter().map(|(_, message)| message).collect();
-        assert_eq!((shown, &end), (again, &other), "cut in pieces of {cut}");
+    for request in same_in_pieces(bytes, all_requests) {
+        forwarded(&request);
     }
-    for (request, message) in &whole {
-        forwarded(request, message);
+    for method in [Method::GET, Method::HEAD, Method::CONNECT] {
+        for response in same_in_pieces(bytes, |conn| all_responses(conn, method.clone())) {
+            answered(&response, &method);
+        }
     }
-    responses(bytes);
+}
+
+/// The same for what is surely a chunked body.
+pub fn chunks(bytes: &[u8]) {
+    if bytes.len() > PIPE / 4 {
+        return;
+    }
+    let sent = [CHUNKED, bytes].concat();
+    let all = same_in_pieces(&sent, all_requests);
+    let Some(first) = all.first() else { return };
+    let Read::Whole(plain) = oracle::request(&sent) else { panic!("no request, but {first:?}") };
+    assert_eq!(plain.body, first.body);
+    for (name, value) in first.trailers.iter().flatten() {
+        let same = |(other, text): &(String, Vec<u8>)| {
+            other.eq_ignore_ascii_case(name.as_str()) && text == value.as_bytes()
+        };
+        assert!(plain.trailers.iter().any(same), "{name} in {first:?}");
+    }
+    all.iter().for_each(forwarded);
 }
 
 fn connection(io: DuplexStream) -> Conn {
     Conn::new(Stream::Plain(Wire::new(Raw::Memory(io))))
 }
 
-fn now<F: Future + ?Sized>(work: Pin<&mut F>) -> Poll<F::Output> {
-    work.poll(&mut Context::from_waker(Waker::noop()))
+fn now<F: Future>(work: F) -> Poll<F::Output> {
+    pin!(work).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Everything that can be read of these bytes, given in pieces of this size.
-fn requests(bytes: &[u8], cut: usize) -> (Vec<(Request, Message)>, End) {
+/// Everything that can be read of these bytes, whatever the pieces that they come in.
+fn same_in_pieces<H: Debug, F: Future<Output = Found<H>>>(
+    bytes: &[u8],
+    read: impl Fn(Conn) -> F,
+) -> Vec<Message<H>> {
+    let whole = in_pieces(bytes, bytes.len().max(1), &read);
+    for cut in [1, 7] {
+        let parts = in_pieces(bytes, cut, &read);
+        assert_eq!(format!("{whole:?}"), format!("{parts:?}"), "cut in pieces of {cut}");
+    }
+    whole.0
+}
+
+fn in_pieces<H, F: Future<Output = Found<H>>>(
+    bytes: &[u8],
+    cut: usize,
+    read: impl Fn(Conn) -> F,
+) -> Found<H> {
     let (near, mut far) = tokio::io::duplex(PIPE);
-    let mut reading = pin!(read_all(connection(near)));
-    let mut early = None;
+    let mut reading = pin!(read(connection(near)));
     for piece in bytes.chunks(cut) {
-        assert!(now(pin!(far.write_all(piece)).as_mut()).is_ready(), "the pipe is long enough");
+        assert!(now(far.write_all(piece)).is_ready(), "the pipe is long enough");
         if let Poll::Ready(done) = now(reading.as_mut()) {
-            early = Some(done);
-            break;
+            return done;
         }
     }
     drop(far);
-    match early {
-        Some(done) => done,
-        None => match now(reading) {
-            Poll::Ready(done) => done,
-            Poll::Pending => panic!("still waits after the end of the stream"),
-        },
+    match now(reading) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("still waits after the end of the stream"),
     }
 }
 
-async fn read_all(mut conn: Conn) -> (Vec<(Request, Message)>, End) {
+async fn all_requests(mut conn: Conn) -> Found<Request> {
     let limits = Limits { accept_http10: true, ..Limits::default() };
     let mut found = Vec::new();
     loop {
@@ -90,35 +123,50 @@ async fn read_all(mut conn: Conn) -> (Vec<(Request, Message)>, End) {
             Ok(None) => return (found, End::Between),
             Err(error) => return (found, end(&error)),
         };
-        let line = format!(
-            "{} {:?} {:?} {:?} {:?}",
-            request.method, request.https, request.authority, request.path, request.version
-        );
-        let mut message = Message {
-            line,
-            headers: format!("{:?}", request.headers),
-            length: request.length,
-            body: Vec::new(),
-            trailers: None,
-        };
-        loop {
-            match poll_fn(|cx| conn.poll_frame(cx)).await {
-                Ok(Some(Frame::Data(data))) => message.body.extend_from_slice(&data),
-                Ok(Some(Frame::Trailers(trailers))) => message.trailers = Some(format!("{trailers:?}")),
-                Ok(None) => break,
-                Err(error) => return (found, end(&error)),
-            }
-        }
-        if let Length::Fixed(length) = message.length {
-            assert_eq!(length, message.body.len() as u64, "a body is as long as it says");
+        let (last, length) = (!request.keep_alive || request.method == Method::CONNECT, request.length);
+        match rest(&mut conn, request, length).await {
+            Ok(message) => found.push(message),
+            Err(error) => return (found, end(&error)),
         }
         // What follows a request that ends the connection is not read.
-        let last = !request.keep_alive || request.method == Method::CONNECT;
-        found.push((request, message));
         if last {
             return (found, End::Between);
         }
     }
+}
+
+async fn all_responses(mut conn: Conn, method: Method) -> Found<Response> {
+    let mut found = Vec::new();
+    loop {
+        let response = match poll_fn(|cx| conn.poll_response(cx, &Limits::default(), &method)).await {
+            Ok(response) => response,
+            Err(error) => return (found, end(&error)),
+        };
+        let (last, length) = (!response.keep_alive, response.length);
+        match rest(&mut conn, response, length).await {
+            Ok(message) => found.push(message),
+            Err(error) => return (found, end(&error)),
+        }
+        if last {
+            return (found, End::Between);
+        }
+    }
+}
+
+/// The body and the trailers behind a head.
+async fn rest<H>(conn: &mut Conn, head: H, length: Length) -> Result<Message<H>, Error> {
+    let mut message = Message { head, body: Vec::new(), trailers: None };
+    while let Some(frame) = poll_fn(|cx| conn.poll_frame(cx)).await? {
+        match frame {
+            Frame::Data(data) => message.body.extend_from_slice(&data),
+            Frame::Trailers(trailers) => message.trailers = Some(trailers),
+        }
+    }
+    assert!(conn.is_read(), "a body has an end");
+    if let Length::Fixed(length) = length {
+        assert_eq!(length, message.body.len() as u64, "a body is as long as it says");
+    }
+    Ok(message)
 }
 
 fn end(error: &Error) -> End {
@@ -132,84 +180,77 @@ fn end(error: &Error) -> End {
     }
 }
 
+/// What a connection writes: a head, and then the rest of the message.
+fn written<H>(message: &Message<H>, head: impl FnOnce(&mut Conn)) -> Vec<u8> {
+    let (near, mut far) = tokio::io::duplex(PIPE);
+    let mut conn = connection(near);
+    head(&mut conn);
+    let mut body = Bytes::copy_from_slice(&message.body);
+    let trailers = message.trailers.as_ref();
+    let sent = now(async {
+        if !body.is_empty() {
+            poll_fn(|cx| conn.poll_data(cx, &mut body)).await?;
+        }
+        poll_fn(|cx| conn.poll_finish(cx, trailers)).await?;
+        poll_fn(|cx| conn.poll_flush(cx)).await
+    });
+    assert!(matches!(sent, Poll::Ready(Ok(()))), "{sent:?}");
+    drop(conn);
+    let mut written = Vec::new();
+    let read = now(far.read_to_end(&mut written));
+    assert!(matches!(read, Poll::Ready(Ok(_))), "{read:?}");
+    written
+}
+
 /// Writes an accepted request as a proxy would and reads it again.
-fn forwarded(request: &Request, message: &Message) {
+fn forwarded(message: &Message<Request>) {
+    let request = &message.head;
     let text = |bytes: &Bytes| std::str::from_utf8(bytes).expect("targets are ASCII").to_owned();
     let (path, host) = (text(&request.path), text(&request.authority));
     if request.method == Method::CONNECT {
         return;
     }
-    let (near, mut far) = tokio::io::duplex(PIPE);
-    let mut conn = connection(near);
     let line = RequestLine { method: &request.method, target: &path, host: &host };
-    conn.write_request(line, &request.headers, request.length, None);
-    let mut body = Bytes::copy_from_slice(&message.body);
-    if !body.is_empty() {
-        let sent = now(pin!(poll_fn(|cx| conn.poll_data(cx, &mut body))).as_mut());
-        assert!(matches!(sent, Poll::Ready(Ok(()))), "{sent:?}");
-    }
-    let done = now(pin!(poll_fn(|cx| conn.poll_finish(cx, None))).as_mut());
-    assert!(matches!(done, Poll::Ready(Ok(()))), "{done:?}");
-    let flushed = now(pin!(poll_fn(|cx| conn.poll_flush(cx))).as_mut());
-    assert!(matches!(flushed, Poll::Ready(Ok(()))), "{flushed:?}");
-    drop(conn);
-    let mut written = Vec::new();
-    let read = now(pin!(far.read_to_end(&mut written)).as_mut());
-    assert!(matches!(read, Poll::Ready(Ok(_))), "{read:?}");
-    naive(&written, message);
-    let (again, end) = requests(&written, written.len());
-    assert_eq!((again.len(), end), (1, End::Between), "{}", String::from_utf8_lossy(&written));
-    assert_eq!(again[0].1.body, message.body, "{}", String::from_utf8_lossy(&written));
-    assert_eq!(again[0].0.path, request.path, "{}", String::from_utf8_lossy(&written));
+    let written = written(message, |conn| conn.write_request(line, &request.headers, request.length, None));
+    let shown = written.escape_ascii();
+    let (plain, Ok(())) = oracle::requests(&written) else { panic!("no requests: {shown}") };
+    assert_eq!(plain.len(), 1, "{shown}");
+    assert_eq!(plain[0].start, (request.method.to_string(), path), "{shown}");
+    assert_eq!(plain[0].values("host"), [host.as_bytes()], "{shown}");
+    same(&plain[0], &request.headers, message);
+    let (again, end) = in_pieces(&written, written.len(), all_requests);
+    assert_eq!((again.len(), end), (1, End::Between), "{shown}");
+    assert_eq!(again[0].head.path, request.path, "{shown}");
+    assert_eq!((&again[0].body, &again[0].trailers), (&message.body, &message.trailers), "{shown}");
 }
 
-/// Lines end in the pair only, every one has a name without blanks, and one header says how long the body is.
-fn naive(written: &[u8], message: &Message) {
-    let shown = String::from_utf8_lossy(written);
-    let end = written.windows(4).position(|part| part == b"\r\n\r\n").expect("a head ends");
-    let mut lengths = Vec::new();
-    for (number, line) in written[..end].split(|b| *b == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        assert!(!line.contains(&b'\r') && !line.contains(&0), "{shown}");
-        if number == 0 {
-            assert_eq!(line.split(|b| *b == b' ').count(), 3, "{shown}");
-            continue;
-        }
-        let colon = line.iter().position(|b| *b == b':').expect("a header has a colon");
-        let name = &line[..colon];
-        assert!(!name.is_empty() && name.iter().all(u8::is_ascii_graphic), "{shown}");
-        if name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding") {
-            lengths.push(line.to_ascii_lowercase());
-        }
+/// The same for a response to a request with `method`.
+fn answered(message: &Message<Response>, method: &Method) {
+    let response = &message.head;
+    if *method == Method::CONNECT {
+        return;
     }
-    match message.length {
-        Length::Chunked => assert_eq!(lengths, [b"transfer-encoding: chunked".to_vec()], "{shown}"),
-        Length::Fixed(length) => {
-            assert_eq!(lengths, [format!("content-length: {length}").into_bytes()], "{shown}");
-            assert_eq!(&written[end + 4..], &message.body[..], "{shown}");
-        }
-        Length::None | Length::Close => {
-            assert!(lengths.iter().all(|line| line == b"content-length: 0"), "{shown}");
-            assert_eq!(written.len(), end + 4, "{shown}");
-        }
-    }
+    let written = written(message, |conn| {
+        conn.write_response(response.status, Version::HTTP_11, &response.headers, response.length, None);
+    });
+    let shown = written.escape_ascii();
+    let Read::Whole(plain) = oracle::response(&written, method.as_str(), true) else {
+        panic!("no response: {shown}")
+    };
+    assert_eq!((plain.start.0.as_str(), plain.size), (response.status.as_str(), written.len()), "{shown}");
+    same(&plain, &response.headers, message);
 }
 
-/// The same bytes as an answer: no promise but that it ends.
-fn responses(bytes: &[u8]) {
-    for method in [Method::GET, Method::HEAD, Method::CONNECT] {
-        let (near, mut far) = tokio::io::duplex(PIPE);
-        assert!(now(pin!(far.write_all(bytes)).as_mut()).is_ready());
-        drop(far);
-        let mut conn = connection(near);
-        let work = async {
-            while poll_fn(|cx| conn.poll_response(cx, &Limits::default(), &method)).await.is_ok() {
-                while let Ok(Some(_)) = poll_fn(|cx| conn.poll_frame(cx)).await {}
-                if !conn.is_read() {
-                    return;
-                }
-            }
-        };
-        assert!(now(pin!(work).as_mut()).is_ready(), "still waits after the end of the stream");
+/// All but the fields that say where the message ends is as it came.
+fn same<H: Debug>(plain: &oracle::Message, headers: &HeaderMap, message: &Message<H>) {
+    assert_eq!(plain.body, message.body, "{plain:?}");
+    let ours = ["host", "connection", "content-length", "transfer-encoding"];
+    for name in headers.keys().filter(|name| !ours.contains(&name.as_str())) {
+        let values: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+        assert_eq!(plain.values(name.as_str()), values, "{name} of {plain:?}");
+    }
+    if plain.chunked {
+        let count = message.trailers.as_ref().map_or(0, HeaderMap::len);
+        assert_eq!(plain.trailers.len(), count, "{plain:?}");
     }
 }

@@ -5,22 +5,33 @@
 //! for inputs that reach new code, and by `e2e/tests/hostile.rs` over the saved corpus and mutations of it. So nothing
 //! in here may depend on the fuzzer.
 
+mod answers;
 mod dns;
 mod h1;
 mod hello;
 mod log_format;
 mod objects;
+#[allow(dead_code, unreachable_pub)] // Shared with the tests that send raw requests.
+#[path = "../../e2e/tests/planes/strict/oracle.rs"]
+mod oracle;
 mod path;
+mod pipeline;
 mod proxy_protocol;
+mod requests;
+#[allow(dead_code)] // Shared with the proxy's tests in memory.
+#[path = "../../proxy/tests/memory/support.rs"]
+mod support;
 mod xds;
 
+pub use answers::answers;
 pub use dns::dns;
-pub use h1::h1;
+pub use h1::{chunks, h1};
 pub use hello::hello;
 pub use log_format::log_format;
 pub use objects::objects;
 pub use path::path;
 pub use proxy_protocol::proxy_protocol;
+pub use requests::requests;
 pub use xds::xds;
 
 /// One kind of input.
@@ -31,8 +42,11 @@ pub struct Target {
 }
 
 /// All kinds. There is none for JSON web tokens: the proxy has no code that reads them yet.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "h1", run: h1 },
+    Target { name: "chunks", run: chunks },
+    Target { name: "requests", run: requests },
+    Target { name: "answers", run: answers },
     Target { name: "path", run: path },
     Target { name: "hello", run: hello },
     Target { name: "xds", run: xds },

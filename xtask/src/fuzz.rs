@@ -1,10 +1,11 @@
 //! `cargo xtask fuzz`: the fuzzers of `fuzz/`, one after the other, for a bounded time each.
 //!
-//! In: names of targets (all, if none), `--seconds N`, `--keep`. Out: what libFuzzer says; an input that fails is in
-//! `fuzz/artifacts`. With `--keep` the saved corpus takes what reaches new code, and only that. They are built with the
-//! compiler of every other program: coverage is a pass of LLVM, and no sanitizer is needed where no code is unsafe.
+//! In: names of targets (all, if none), `--seconds N`, `--forever`, `--keep`; or one target and files, which it is given
+//! once. Out: what libFuzzer says, and what to do with an input that fails. With `--keep` the saved corpus takes what
+//! reaches new code, and only that. They are built with the compiler of every other program: coverage is a pass of LLVM,
+//! and no sanitizer is needed where no code is unsafe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -23,32 +24,85 @@ const COVERAGE: [&str; 4] = [
     "-sanitizer-coverage-trace-compares",
 ];
 
+/// What was asked for.
+struct Wanted {
+    seconds: u64,
+    keep: bool,
+    forever: bool,
+    targets: Vec<String>,
+    inputs: Vec<String>,
+}
+
 /// The command.
 pub(crate) fn fuzz(args: &[String]) -> Result<()> {
-    let (mut seconds, mut keep, mut named) = (USUAL, false, Vec::new());
+    let wanted = wanted(args)?;
+    let programs = build(&wanted.targets)?;
+    if let ([name], [_, ..]) = (&wanted.targets[..], &wanted.inputs[..]) {
+        return sh::run(Command::new(programs.join(name)).args(&wanted.inputs));
+    }
+    loop {
+        let mut failed = Vec::new();
+        for name in &wanted.targets {
+            let program = programs.join(name);
+            println!("\n=== {name}: {} s", wanted.seconds);
+            if run(name, &program, wanted.seconds).is_err() {
+                failed.push(name.as_str());
+            } else if wanted.keep {
+                merge(name, &program)?;
+            }
+        }
+        match failed[..] {
+            [] if wanted.forever => {}
+            [] => return Ok(()),
+            _ => bail!("{}", advice(&failed)),
+        }
+    }
+}
+
+fn wanted(args: &[String]) -> Result<Wanted> {
     let all = targets()?;
+    let mut wanted =
+        Wanted { seconds: USUAL, keep: false, forever: false, targets: Vec::new(), inputs: Vec::new() };
     let mut words = args.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--seconds" => seconds = words.next().context("--seconds N")?.parse().context("--seconds")?,
-            "--keep" => keep = true,
-            name if all.iter().any(|target| target == name) => named.push(name.to_owned()),
-            other => bail!("no fuzz target named {other}; there are {}", all.join(" ")),
+            "--seconds" => {
+                let number = words.next().context("--seconds N")?;
+                wanted.seconds = number.parse().context("--seconds")?;
+            }
+            "--keep" => wanted.keep = true,
+            "--forever" => wanted.forever = true,
+            name if all.iter().any(|target| target == name) => wanted.targets.push(name.to_owned()),
+            file if Path::new(file).is_file() => wanted.inputs.push(file.to_owned()),
+            other => bail!("{other} is neither a file nor a fuzz target; there are {}", all.join(" ")),
         }
     }
-    let named = if named.is_empty() { all } else { named };
-    let programs = build(&named)?;
-    let mut failed = Vec::new();
-    for name in &named {
-        let program = programs.join(name);
-        println!("\n=== {name}: {seconds} s");
-        if run(name, &program, seconds).is_err() {
-            failed.push(name.as_str());
-        } else if keep {
-            merge(name, &program)?;
-        }
+    if !wanted.inputs.is_empty() && wanted.targets.len() != 1 {
+        bail!("name the one target that the files are for");
     }
-    if failed.is_empty() { Ok(()) } else { bail!("failed: {}; see fuzz/artifacts", failed.join(" ")) }
+    if wanted.targets.is_empty() {
+        wanted.targets = all;
+    }
+    Ok(wanted)
+}
+
+/// What to do about inputs that broke something.
+fn advice(failed: &[&str]) -> String {
+    let mut text = String::from("inputs were found that break a promise:");
+    for name in failed {
+        let newest = std::fs::read_dir(folder().join("artifacts").join(name)).ok().and_then(|files| {
+            let dated = files
+                .flatten()
+                .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())));
+            dated.max().map(|(_, path)| path.display().to_string())
+        });
+        let file = newest.unwrap_or_else(|| format!("a file in fuzz/artifacts/{name}"));
+        text.push_str(&format!("\n  {name}: {file}\n     again: cargo xtask fuzz {name} {file}"));
+        text.push_str(&format!(
+            "\n     when mended: copy it to fuzz/corpus/{name}/ under a name that says what it was"
+        ));
+    }
+    text + "\n`cargo xtask test hostile` gives the saved corpus to every target from then on."
 }
 
 fn folder() -> PathBuf {
@@ -109,7 +163,12 @@ fn merge(name: &str, program: &PathBuf) -> Result<()> {
     std::fs::remove_dir_all(&fresh).ok();
     std::fs::create_dir_all(&fresh)?;
     let mut fuzzer = Command::new(program);
-    fuzzer.args(["-merge=1", &format!("-max_len={LONGEST}")]).arg(&fresh).arg(saved(name)).arg(found(name)?);
+    // By the code that is reached, not by how often.
+    fuzzer
+        .args(["-merge=1", "-use_counters=0", &format!("-max_len={LONGEST}")])
+        .arg(&fresh)
+        .arg(saved(name))
+        .arg(found(name)?);
     sh::run(&mut fuzzer)?;
     std::fs::remove_dir_all(saved(name))?;
     sh::run(Command::new("cp").arg("-r").arg(&fresh).arg(saved(name)))
