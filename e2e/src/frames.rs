@@ -30,8 +30,60 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A field as a literal that no table remembers.
 pub fn literal(name: &str, value: &str) -> Vec<u8> {
-    let length = |n: usize| -> Vec<u8> { if n < 127 { vec![n as u8] } else { vec![127, (n - 127) as u8] } };
-    [&[0][..], &length(name.len()), name.as_bytes(), &length(value.len()), value.as_bytes()].concat()
+    field(name.as_bytes(), value.as_bytes())
+}
+
+/// The same of bytes that are no text.
+pub fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
+    [&[0][..], &length(name.len()), name, &length(value.len()), value].concat()
+}
+
+/// A length in seven bits and what does not fit behind them (RFC 7541 5.1).
+fn length(n: usize) -> Vec<u8> {
+    if n < 127 {
+        return vec![n as u8];
+    }
+    let (mut bytes, mut rest) = (vec![127], n - 127);
+    while rest >= 128 {
+        bytes.push(rest as u8 | 128);
+        rest /= 128;
+    }
+    bytes.push(rest as u8);
+    bytes
+}
+
+/// The status at the start of a head: a number of the static table, or spelled, in plain text or in Huffman's code.
+pub fn status(block: &[u8]) -> Option<u16> {
+    // A change of the table's size may come first.
+    let block = if block.first()? & 0xe0 == 0x20 { &block[1..] } else { block };
+    match *block.first()? {
+        index @ 0x88..=0x8e => Some([200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)]),
+        // With a name of the static table, remembered or not.
+        0x48..=0x4e | 0x08..=0x0e => {
+            let size = usize::from(block.get(1)? & 0x7f);
+            let text = block.get(2..2 + size)?;
+            if block[1] & 0x80 == 0 {
+                return std::str::from_utf8(text).ok()?.parse().ok();
+            }
+            let bits: Vec<bool> =
+                text.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1 == 1)).collect();
+            let (mut at, mut status) = (0, 0);
+            for _ in 0..3 {
+                let take = |n: usize| -> Option<u16> {
+                    Some(bits.get(at..at + n)?.iter().fold(0, |sum, bit| sum << 1 | u16::from(*bit)))
+                };
+                // The digits 0 to 2 have five bits, the others six from 011001.
+                let (size, digit) = match take(5)? {
+                    digit @ 0..=2 => (5, digit),
+                    _ => (6, take(6)?.checked_sub(22)?),
+                };
+                at += size;
+                status = status * 10 + digit;
+            }
+            Some(status)
+        }
+        _ => None,
+    }
 }
 
 /// A head of `GET path` for `host`, as HPACK.

@@ -137,6 +137,11 @@ impl Conn {
         limits: &Limits,
     ) -> Poll<Result<Option<Request>, Error>> {
         loop {
+            // RFC 9112 2.2: empty lines before a request line, however many, are nothing.
+            while self.read.starts_with(b"\r\n") {
+                self.read.advance(2);
+                self.seen = 0;
+            }
             if self.has_line(limits) {
                 if let Some(request) = head::parse_request(&mut self.read, limits).map_err(Error::Refused)? {
                     self.seen = 0;

@@ -17,8 +17,9 @@ use super::refusal::{
 
 /// More headers than this do not fit the parser's stack and are refused whatever the limit says.
 const PARSE_HEADERS: usize = 256;
-/// As many as Envoy takes of headers and of trailers.
-const MAX_TRAILERS: usize = 100;
+/// So many names in `connection`, and so long a `te` among what it names, are refused, as by Envoy.
+const MAX_NOMINATED: usize = 10;
+const MAX_TE: usize = 256;
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// Methods that HTTP/1.1 requests may have, as in Envoy: those that were registered when its parser was written.
 pub(super) const METHODS: [&str; 35] = [
@@ -58,6 +59,7 @@ pub(super) const METHODS: [&str; 35] = [
     "UNLOCK",
     "UNSUBSCRIBE",
 ];
+const LARGE: Refusal = Refusal { status: 431, why: "head is too large" };
 /// Names and values as ranges of the head, before it is split off.
 type Ranges = SmallVec<[(u32, u32, u32, u32); 32]>;
 
@@ -85,7 +87,7 @@ pub struct Request {
     pub https: Option<bool>,
     /// Of the target, else of `host`; empty where there is none.
     pub authority: Bytes,
-    /// Begins with `/`, or is `*`; empty for CONNECT.
+    /// Begins with `/` or, for OPTIONS, with `*`; empty for CONNECT.
     pub path: Bytes,
     pub version: Version,
     pub headers: HeaderMap,
@@ -111,7 +113,7 @@ pub(super) fn parse_request(buf: &mut BytesMut, limits: &Limits) -> Result<Optio
     let mut parsed = httparse::Request::new(&mut []);
     let status = httparse::ParserConfig::default()
         .parse_request_with_uninit_headers(&mut parsed, buf, &mut slots)
-        .map_err(|error| of_parser(error, buf))?;
+        .map_err(|error| if is_large(buf, limits) { LARGE } else { of_parser(error, buf) })?;
     let Some(size) = complete(status, buf, limits)? else { return Ok(None) };
     let method = match parsed.method {
         Some("GET") => Method::GET,
@@ -125,11 +127,12 @@ pub(super) fn parse_request(buf: &mut BytesMut, limits: &Limits) -> Result<Optio
     let target = range(buf, parsed.path.unwrap_or_default().as_bytes());
     let ranges = header_ranges(buf, parsed.headers, limits)?;
     let head = take_head(buf, size)?;
+    let target = head.slice(target.0 as usize..target.1 as usize);
+    let target = split_target(target, &method)?;
     let headers = header_map(&head, &ranges)?;
     let length = framing::of_request(&method, &headers)?;
+    let Target { https, authority, path } = target.judged(&method)?;
     let keep_alive = keep_alive(&headers, version, true)?;
-    let target = head.slice(target.0 as usize..target.1 as usize);
-    let (https, authority, path) = split_target(target, &method)?;
     if version == Version::HTTP_10 {
         if !limits.accept_http10 {
             return Err(Refusal { status: 426, why: "HTTP/1.0 is not accepted" });
@@ -179,66 +182,9 @@ pub(super) fn parse_response(
     Ok(Some(Response { status, version, headers, length, keep_alive, head_bytes: size }))
 }
 
-/// Reads trailers: header lines up to an empty one. Returns the bytes used; `None`: not complete.
-pub(super) fn parse_trailers(buf: &[u8], limits: &Limits) -> Result<Option<(usize, HeaderMap)>, Refusal> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_TRAILERS];
-    match httparse::parse_headers(buf, &mut slots).map_err(|error| of_parser(error, buf))? {
-        httparse::Status::Partial if buf.len() > limits.max_head => {
-            Err(Refusal { status: 431, why: "trailers are too large" })
-        }
-        httparse::Status::Partial => Ok(None),
-        httparse::Status::Complete((size, lines)) => {
-            if !only_crlf(&buf[..size]) {
-                return Err(Refusal::bad("line ends without carriage return"));
-            }
-            let mut trailers = HeaderMap::with_capacity(lines.len());
-            for line in lines {
-                let name = HeaderName::from_bytes(line.name.as_bytes())
-                    .map_err(|_| Refusal::bad("header name is not a token"))?;
-                let value = HeaderValue::from_bytes(line.value)
-                    .map_err(|_| Refusal::bad("control character in a header value"))?;
-                if may_trail(&name) {
-                    trailers.append(name, value);
-                }
-            }
-            Ok(Some((size, trailers)))
-        }
-    }
-}
-
-/// Fields that must not be trailers (RFC 9110 6.5.1), since they would change the meaning of what was already read:
-/// framing, routing, what concerns one hop, credentials, and what the first proxy says about its client. Whoever
-/// merges trailers into headers would take them for what was checked.
-const NEVER_TRAIL: [HeaderName; 24] = [
-    header::TRANSFER_ENCODING,
-    header::CONTENT_LENGTH,
-    header::HOST,
-    header::CONNECTION,
-    header::TRAILER,
-    header::TE,
-    header::UPGRADE,
-    header::EXPECT,
-    header::MAX_FORWARDS,
-    header::RANGE,
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::SET_COOKIE,
-    header::WWW_AUTHENTICATE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::CACHE_CONTROL,
-    header::FORWARDED,
-    PROXY_CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("x-request-id"),
-];
-
-fn may_trail(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    !NEVER_TRAIL.contains(name) && !text.starts_with("x-forwarded-") && !text.starts_with("x-envoy-")
+/// No head ends within what one may take: that is said first, whatever else is wrong with it.
+fn is_large(buf: &[u8], limits: &Limits) -> bool {
+    buf.get(..limits.max_head).is_some_and(|start| !start.windows(4).any(|end| end == b"\r\n\r\n"))
 }
 
 /// The size of a complete head, or whether to wait for more.
@@ -247,7 +193,6 @@ fn complete(
     buf: &BytesMut,
     limits: &Limits,
 ) -> Result<Option<usize>, Refusal> {
-    const LARGE: Refusal = Refusal { status: 431, why: "head is too large" };
     match status {
         httparse::Status::Complete(size) if size > limits.max_head => Err(LARGE),
         httparse::Status::Complete(size) => Ok(Some(size)),
@@ -286,7 +231,7 @@ fn take_head(buf: &mut BytesMut, size: usize) -> Result<Bytes, Refusal> {
 
 /// httparse takes a bare line feed for a line end and allows carriage returns nowhere else, so counting both
 /// tells whether each line ended in the pair.
-fn only_crlf(head: &[u8]) -> bool {
+pub(super) fn only_crlf(head: &[u8]) -> bool {
     let count = |byte: u8| head.iter().map(|b| usize::from(*b == byte)).sum::<usize>();
     count(b'\n') == count(b'\r')
 }
@@ -304,23 +249,42 @@ fn header_map(head: &Bytes, ranges: &Ranges) -> Result<HeaderMap, Refusal> {
 }
 
 /// Scheme, authority and path of a request target; without an authority the `host` header is the one.
-type Target = (Option<bool>, Option<Bytes>, Bytes);
+struct Target {
+    https: Option<bool>,
+    authority: Option<Bytes>,
+    path: Bytes,
+}
+
+impl Target {
+    fn of_path(path: Bytes) -> Self {
+        Target { https: None, authority: None, path }
+    }
+
+    /// Whether the authority is one. What frames the body is looked at before, as by Envoy.
+    fn judged(self, method: &Method) -> Result<Self, Refusal> {
+        let connects = *method == Method::CONNECT;
+        match &self.authority {
+            Some(authority) if !is_target_host(authority, connects) => {
+                Err(Refusal::bad(if connects { NOT_AUTHORITY } else { BAD_TARGET }))
+            }
+            _ => Ok(self),
+        }
+    }
+}
 
 fn split_target(target: Bytes, method: &Method) -> Result<Target, Refusal> {
     if !target.iter().all(|b| (0x21..=0x7e).contains(b)) {
         return Err(Refusal::bad("character in the request target"));
     }
     if *method == Method::CONNECT {
-        return match is_target_host(&target, true) {
-            true => Ok((None, Some(target), Bytes::new())),
-            false => Err(Refusal::bad(NOT_AUTHORITY)),
-        };
+        return Ok(Target { https: None, authority: Some(target), path: Bytes::new() });
     }
-    if &target[..] == b"*" && *method != Method::OPTIONS {
-        return Err(Refusal::bad(STAR));
-    }
-    if target.first() == Some(&b'/') || &target[..] == b"*" {
-        return Ok((None, None, target));
+    match target.first() {
+        Some(b'/') => return Ok(Target::of_path(target)),
+        // What follows the star leads nowhere, as the star alone.
+        Some(b'*') if *method == Method::OPTIONS => return Ok(Target::of_path(target)),
+        Some(b'*') => return Err(Refusal::bad(STAR)),
+        _ => {}
     }
     let (https, rest) = if has_prefix(&target, b"http://") {
         (false, 7)
@@ -334,16 +298,13 @@ fn split_target(target: Bytes, method: &Method) -> Result<Target, Refusal> {
     let end =
         target[rest..].iter().position(|b| matches!(b, b'/' | b'?')).map_or(target.len(), |at| rest + at);
     let authority = target.slice(rest..end);
-    if !is_target_host(&authority, false) {
-        return Err(Refusal::bad(BAD_TARGET));
-    }
     let path = match target.get(end) {
         Some(b'/') => target.slice(end..),
         // A query right after the authority: the path is `/`.
         Some(_) => [b"/", &target[end..]].concat().into(),
         None => Bytes::from_static(b"/"),
     };
-    Ok((Some(https), Some(authority), path))
+    Ok(Target { https: Some(https), authority: Some(authority), path })
 }
 
 pub(super) fn has_prefix(target: &[u8], prefix: &[u8]) -> bool {
@@ -363,21 +324,33 @@ fn host(headers: &HeaderMap) -> Result<Bytes, Refusal> {
 }
 
 /// Whether the connection may carry another message. In a request, fields that tell the next hop where the request came
-/// from, and pseudo-headers, are not the client's to take away.
+/// from, and pseudo-headers, are not the client's to take away, nor may it name so much that looking for it costs.
 fn keep_alive(headers: &HeaderMap, version: Version, request: bool) -> Result<bool, Refusal> {
-    let (mut keep, mut closes) = (version != Version::HTTP_10, false);
-    // The second is no standard, and proxies are the ones who are sent it.
-    let named = headers.get_all(header::CONNECTION).iter().chain(headers.get_all(PROXY_CONNECTION));
-    for value in named {
-        for token in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            closes |= token.eq_ignore_ascii_case(b"close");
-            keep |= token.eq_ignore_ascii_case(b"keep-alive");
-            if request && (token.first() == Some(&b':') || is_origin(token)) {
-                return Err(Refusal::bad(NOMINATED));
-            }
+    let (mut keep, mut closes, mut count) = (version != Version::HTTP_10, false, 0);
+    for token in tokens(headers, &header::CONNECTION) {
+        closes |= token.eq_ignore_ascii_case(b"close");
+        keep |= token.eq_ignore_ascii_case(b"keep-alive");
+        count += usize::from(request);
+        let refused = || token.first() == Some(&b':') || is_origin(token) || is_long_te(token, headers);
+        if count >= MAX_NOMINATED || (request && refused()) {
+            return Err(Refusal::bad(NOMINATED));
         }
     }
+    // This one is no standard, and proxies are the ones who are sent it: it closes, and keeps nothing open.
+    closes |= tokens(headers, &PROXY_CONNECTION).any(|token| token.eq_ignore_ascii_case(b"close"));
     Ok(keep && !closes)
+}
+
+/// What a field lists, over all its lines.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    lines.filter(|token| !token.is_empty()).map(<[u8]>::trim_ascii)
+}
+
+/// `te`, where it is longer than anybody's.
+fn is_long_te(token: &[u8], headers: &HeaderMap) -> bool {
+    token.eq_ignore_ascii_case(b"te")
+        && headers.get_all(header::TE).iter().map(HeaderValue::len).sum::<usize>() >= MAX_TE
 }
 
 /// A header that says where a request came from.

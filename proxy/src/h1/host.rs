@@ -27,7 +27,7 @@ const NAME: [bool; 256] = letters_and(b"-._~!$&'()*+;=");
 const PLAIN: [bool; 256] = letters_and(b"-.");
 
 /// A `host` value: a name or an address, and a port that may be empty.
-pub(super) fn is_host(text: &[u8]) -> bool {
+pub(crate) fn is_host(text: &[u8]) -> bool {
     let end = text.iter().position(|b| !NAME[usize::from(*b)]).unwrap_or(text.len());
     match &text[end..] {
         [] => end > 0,

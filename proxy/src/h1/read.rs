@@ -6,7 +6,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::head::{Limits, parse_trailers};
+use super::head::Limits;
+use super::trail::parse_trailers;
 use super::{Error, Length, Refusal};
 
 /// A chunk's size line, with extensions. Envoy's limit on extensions is the head's; nobody sends them.

@@ -124,6 +124,6 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
     let host = absolute.and_then(|rest| rest.split(|b| matches!(b, b'/' | b'?')).next());
     target.iter().all(u8::is_ascii_graphic)
         && (target.starts_with(b"/")
-            || (target == b"*" && method == b"OPTIONS")
+            || (target.starts_with(b"*") && method == b"OPTIONS")
             || host.is_some_and(|host| is_target_host(host, false)))
 }

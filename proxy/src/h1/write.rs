@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use super::Length;
+use super::trail::may_trail;
 
 /// The first line of a request and its host.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +59,9 @@ pub(super) fn request(
             put_header(buf, name, value);
         }
     }
-    // A request without a body says so, but for the methods that have none.
+    // A request without a body says so, but for the methods that have none, and where another protocol follows.
     let none = [Method::GET, Method::HEAD, Method::DELETE, Method::TRACE, Method::CONNECT];
-    let explicit = !none.contains(line.method);
+    let explicit = connection.is_none() && !none.contains(line.method);
     match length {
         Length::None if !explicit => {}
         other => put_length(buf, other),
@@ -96,10 +97,10 @@ pub(super) fn response(
     end_head(buf, connection);
 }
 
-/// Writes the last chunk and the trailers.
+/// Writes the last chunk and the trailers. Those of HTTP/2 may have any name but few.
 pub(super) fn last_chunk(buf: &mut BytesMut, trailers: Option<&HeaderMap>) {
     buf.put_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten() {
+    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name)) {
         put_header(buf, name, value);
     }
     buf.put_slice(b"\r\n");

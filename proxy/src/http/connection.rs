@@ -242,6 +242,7 @@ impl Known {
             headers: request.headers,
             length: request.length,
             head_bytes: request.head_bytes,
+            malformed: false,
         }
     }
 }

@@ -127,6 +127,8 @@ impl Reply {
 pub(crate) enum Stop {
     /// Answer this.
     Reply(Box<Reply>),
+    /// HTTP/2 only: the stream is reset without an answer, for these details.
+    Refused(&'static str),
     /// The client has gone, or broke the rules in its body.
     Gone(Failure),
     /// The response began and cannot be completed.

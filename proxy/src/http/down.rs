@@ -116,6 +116,14 @@ impl Down<'_> {
         }
     }
 
+    /// HTTP/2: the request is none, and gets no answer.
+    pub(crate) fn refuse(&mut self) {
+        match self {
+            Down::H1 { conn, .. } => conn.set_last(),
+            Down::H2 { respond, .. } => respond.send_reset(h2::Reason::PROTOCOL_ERROR),
+        }
+    }
+
     /// No other request on this connection.
     pub(crate) fn set_last(&mut self) {
         if let Down::H1 { conn, .. } = self {

@@ -36,6 +36,8 @@ pub(crate) struct Arrived {
     pub(crate) headers: HeaderMap,
     pub(crate) length: Length,
     pub(crate) head_bytes: usize,
+    /// HTTP/2 only: it breaks a rule that its codec does not know.
+    pub(crate) malformed: bool,
 }
 
 /// Makes the exchange of a request.
@@ -48,8 +50,7 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
     let protocol = version_before(session.conn.tls.as_ref(), &mut headers, arrived.version);
     let secure = session.conn.tls.is_some();
     let https = forwarded::rewrite(http, &session.conn, secure, marks, &mut headers);
-    let expects = headers
-        .get(header::EXPECT)
+    let expects = only(&headers, &header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects && !http.proxy_continue {
         headers.remove(header::EXPECT);
@@ -84,7 +85,10 @@ pub(crate) fn admit(session: &Session, arrived: Arrived) -> (Exchange, Option<St
         set_cookie: None,
         answered: false,
     };
-    let refused = check(http, &mut exchange, upgrade).err();
+    let refused = match arrived.malformed {
+        true => Some(Stop::Refused("http2.invalid.header.field")),
+        false => check(http, &mut exchange, upgrade).err(),
+    };
     (exchange, refused)
 }
 
@@ -133,12 +137,18 @@ pub(crate) fn blank(session: &Session) -> Facts {
 
 /// What is refused whatever the routes say.
 fn check(http: &HttpChain, exchange: &mut Exchange, upgrade: Option<HeaderValue>) -> Result<(), Stop> {
+    if http.underscores != Underscores::Keep {
+        underscores(http.underscores, exchange)?;
+    }
+    if arrived_too_large(http, exchange) {
+        return Err(Reply::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too_many_headers").into());
+    }
+    if exchange.authority.is_empty() {
+        return Err(bad("missing_host_header"));
+    }
     let relative = !exchange.path.starts_with('/') && exchange.facts.method != Method::CONNECT;
     if relative && !exchange.path.is_empty() {
         return Err(Reply::text(StatusCode::NOT_FOUND, "", "absolute_path_rejected").into());
-    }
-    if http.underscores != Underscores::Keep {
-        underscores(http.underscores, exchange)?;
     }
     match path::normal(&exchange.path, http.paths) {
         Spelling::Refused => return Err(bad(PATH)),
@@ -155,12 +165,6 @@ fn check(http: &HttpChain, exchange: &mut Exchange, upgrade: Option<HeaderValue>
         if host.len() != exchange.authority.len() {
             exchange.authority = host.into();
         }
-    }
-    if arrived_too_large(http, exchange) {
-        return Err(Reply::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too_many_headers").into());
-    }
-    if exchange.authority.is_empty() && exchange.facts.protocol != Version::HTTP_10 {
-        return Err(bad("missing_host_header"));
     }
     if exchange.facts.method.as_str() == "QUERY"
         && !exchange.facts.request_headers.contains_key(header::CONTENT_TYPE)
@@ -194,6 +198,9 @@ fn underscores(rule: Underscores, exchange: &mut Exchange) -> Result<(), Stop> {
     let headers = &mut exchange.facts.request_headers;
     let odd: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
     if !odd.is_empty() && rule == Underscores::Reject {
+        if exchange.facts.protocol == Version::HTTP_2 {
+            return Err(Stop::Refused("http2.unexpected_underscore"));
+        }
         let reply = Reply::text(StatusCode::BAD_REQUEST, "Bad Request", "http1.unexpected_underscore");
         return Err(Reply { last: true, failure: Some(Failure::DownstreamProtocol), ..reply }.into());
     }
@@ -205,6 +212,12 @@ fn underscores(rule: Underscores, exchange: &mut Exchange) -> Result<(), Stop> {
 fn arrived_too_large(http: &HttpChain, exchange: &Exchange) -> bool {
     exchange.facts.protocol == Version::HTTP_2
         && exchange.facts.request_headers.len() > http.max_request_headers
+}
+
+/// The value of a field that has one line.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
 }
 
 fn has(list: &[Arc<str>], wanted: &[u8]) -> bool {
@@ -237,7 +250,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> 
         headers.remove(header::HOST);
         return Hop { upgrade: None, hostless: false };
     }
-    let (mut switches, mut hostless) = (false, false);
+    let (mut switches, mut hostless, mut te) = (false, false, false);
     if headers.contains_key(header::CONNECTION) {
         let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
         let tokens = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
@@ -246,6 +259,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> 
                 switches = version == Version::HTTP_11;
             } else if let Ok(name) = HeaderName::try_from(token) {
                 hostless |= name == header::HOST;
+                te |= name == header::TE;
                 // How the body is framed is ours to say and not the client's; `te` is looked at below.
                 if name != header::CONTENT_LENGTH && name != header::TE {
                     headers.remove(name);
@@ -257,8 +271,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> 
     if headers.remove(HTTP2_SETTINGS).is_some() {
         switches = false;
     }
-    if headers.get(header::TE).is_some_and(|te| te.as_bytes() != b"trailers") {
-        keep_trailers(headers);
+    if headers.contains_key(header::TE) {
+        keep_trailers(headers, te);
     }
     strip_response(headers, marks);
     headers.remove(header::HOST);
@@ -266,12 +280,17 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks, version: Version) -> 
     Hop { upgrade, hostless }
 }
 
-/// Of all that `te` may list, only that trailers are welcome concerns more than one hop.
-fn keep_trailers(headers: &mut HeaderMap) {
+/// Of all that `te` may list, only that trailers are welcome concerns more than one hop. As by Envoy it is understood in
+/// any case where `connection` names it.
+fn keep_trailers(headers: &mut HeaderMap, named: bool) {
+    if only(headers, &header::TE).is_some_and(|te| te.as_bytes() == b"trailers") {
+        return;
+    }
     let lines = headers.get_all(header::TE).iter();
     let welcome = lines
         .flat_map(|line| line.as_bytes().split(|b| *b == b','))
-        .any(|one| one.split(|b| *b == b';').next().unwrap_or_default().trim_ascii() == b"trailers");
+        .map(<[u8]>::trim_ascii)
+        .any(|one| one == b"trailers" || (named && one.eq_ignore_ascii_case(b"trailers")));
     headers.remove(header::TE);
     if welcome {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));

@@ -11,6 +11,7 @@ mod context;
 mod down;
 mod forwarded;
 mod head;
+mod malformed;
 mod marks;
 mod mirror;
 mod path;

@@ -129,12 +129,13 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// Takes away `.` and `..`; there is nothing above the root.
+/// Takes away `.` and `..`, also with parameters behind them; there is nothing above the root.
 fn resolve(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        match segment {
+        // Servlet containers take parameters off a segment before they look at its dots.
+        match segment.split(';').next().unwrap_or_default() {
             "." => {}
             ".." => drop(kept.pop()),
             _ => {
@@ -197,6 +198,12 @@ mod tests {
             ("/a//b", "/a/b"),
             ("/a\\\\b", "/a/b"),
             ("/a/.../b", "/a/.../b"),
+            ("/a/..;/b", "/b"),
+            ("/a/.;x=y/b", "/a/b"),
+            ("/a/%2e%2e;/b", "/b"),
+            ("/a/b/..;", "/a/"),
+            ("/a/...;/b", "/a/...;/b"),
+            ("/a..;/b;x/..c", "/a..;/b;x/..c"),
             ("/.hidden", "/.hidden"),
             ("/a#frag", "refused"),
             ("*", "*"),

@@ -58,6 +58,11 @@ pub(crate) async fn exchange(
             respond::send(session, &mut exchange, down, *reply, dog).await;
         }
         Some(Stop::Reply(_)) => down.abort(),
+        Some(Stop::Refused(details)) => {
+            exchange.note(Failure::DownstreamProtocol);
+            exchange.facts.details = Some(details.into());
+            down.refuse();
+        }
         Some(Stop::Gone(failure)) => {
             exchange.note(failure);
             exchange.facts.details = Some(failure.row().details.into());

@@ -24,6 +24,7 @@ use super::connection::Probe;
 use super::context::Session;
 use super::down::Down;
 use super::head::Arrived;
+use super::malformed::is_malformed;
 use super::serve::exchange;
 use super::timeout::{Deadline, Watchdog};
 use super::up::{announced, head_size};
@@ -289,6 +290,7 @@ impl Drop for Place {
 /// Serves one stream; true: its client took it back early.
 async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: SendResponse<Bytes>) -> bool {
     let (mut parts, body) = request.into_parts();
+    let malformed = is_malformed(&parts);
     let ended = body.is_end_stream();
     let length = match (ended, announced(&parts.headers)) {
         (true, _) => Length::None,
@@ -310,6 +312,7 @@ async fn serve_stream(session: &Session, request: Request<RecvStream>, respond: 
         headers: parts.headers,
         length,
         head_bytes,
+        malformed,
     };
     let stream = Stream2::reading((!ended).then_some(body));
     let mut down = Down::H2 { respond, stream };
@@ -340,7 +343,9 @@ fn join_cookies(headers: &mut http::HeaderMap) {
         }
         joined.extend_from_slice(crumb.as_bytes());
     }
-    if let Ok(value) = http::HeaderValue::from_maybe_shared(joined.freeze()) {
+    if joined.is_empty() {
+        headers.remove(header::COOKIE);
+    } else if let Ok(value) = http::HeaderValue::from_maybe_shared(joined.freeze()) {
         headers.insert(header::COOKIE, value);
     }
 }

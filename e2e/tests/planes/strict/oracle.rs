@@ -131,6 +131,11 @@ impl Message {
                 _ => {}
             }
         }
+        for (name, _) in &self.trailers {
+            if NEVER_TRAIL.contains(&name.as_str()) {
+                faults.push(format!("trailer {name}"));
+            }
+        }
         let target = &self.start.1;
         if !target.starts_with('/') && target != "*" && self.start.0 != "CONNECT" {
             faults.push(format!("target {target}"));
@@ -138,6 +143,19 @@ impl Message {
         faults
     }
 }
+
+/// Fields that say how a message is read (RFC 9110 6.5.1).
+const NEVER_TRAIL: [&str; 9] = [
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "connection",
+    "trailer",
+    "te",
+    "upgrade",
+    "authorization",
+    "content-type",
+];
 
 struct Lines<'a>(&'a [u8]);
 
@@ -238,10 +256,6 @@ impl<'a> Lines<'a> {
             let size = usize::from_str_radix(&String::from_utf8_lossy(size), 16).unwrap();
             if size == 0 {
                 message.trailers = self.fields()?;
-                let framing = ["content-length", "transfer-encoding", "host", "connection", "trailer"];
-                let wrong =
-                    |(name, _): &(String, Vec<u8>)| framing.contains(&name.to_ascii_lowercase().as_str());
-                message.trailers.retain(|trailer| !wrong(trailer));
                 return Ok(());
             }
             let Some(data) = self.0.get(..size) else { return Err(Stop::Part) };

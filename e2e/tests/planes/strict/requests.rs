@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attacks;
 use super::backend::Record;
 use super::corpus::{self, Case};
-use super::kinds;
+use super::kinds::{self, Kind};
 use super::oracle::{self, Message};
 use super::stage::{self, Side};
 use super::talk::{Ended, Got, talk};
@@ -14,22 +15,52 @@ use super::verdict::{self, Judged, short};
 
 /// Connections under way at a time.
 const AT_ONCE: usize = 24;
-const LAST: &str = "GET /T0KEN/last HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\n\r\n";
+pub(super) const LAST: &str =
+    "GET /T0KEN/last HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\n\r\n";
+
+/// Judged cases of each list.
+type Outcomes = Vec<(&'static str, Vec<Judged>)>;
+/// Lists of cases, and by which of the listeners each is judged.
+type Lists = [(&'static str, usize, Vec<Case>)];
 
 #[test]
 fn nothing_ambiguous_is_forwarded() {
-    let started = Instant::now();
-    let sides = stage::both(&(Arc::new(|_: &str| None) as _), &[stage::PLAIN]);
-    let cases = corpus::all();
-    let (judged, wrong) =
-        verdict::judge(&cases, AT_ONCE, |number, case, wrong| one(number, case, &sides, wrong));
+    let (outcomes, wrong) = judge_all(&[("requests", 0, corpus::all())], &[stage::PLAIN]);
+    verdict::give("requests", &kinds::REQUESTS, &outcomes[0].1, wrong);
+}
+
+#[test]
+fn attacks_are_no_other_requests() {
+    let lists = [("attacks", 0, attacks::all()), ("attacks on 1.0", 1, attacks::old())];
+    let (outcomes, mut wrong) = judge_all(&lists, &[stage::PLAIN, stage::OLD]);
+    let [(name, judged), (old_name, old)] = &outcomes[..] else { unreachable!("two lists") };
+    let kinds: Vec<Kind> = kinds::REQUESTS.into_iter().chain(kinds::ATTACKS).collect();
+    let explained = verdict::compare(name, &kinds, judged, &mut wrong);
+    verdict::fail_idle(&kinds::ATTACKS, &explained, &mut wrong);
+    let kinds: Vec<Kind> = kinds::REQUESTS.into_iter().chain(kinds::OLD).collect();
+    let explained = verdict::compare(old_name, &kinds, old, &mut wrong);
+    verdict::fail_idle(&kinds::OLD, &explained, &mut wrong);
+    verdict::fail("attacks", &wrong);
+}
+
+fn judge_all(lists: &Lists, settings: &[(&str, &str)]) -> (Outcomes, Vec<String>) {
+    let sides = stage::both(&(Arc::new(|_: &str| None) as _), settings);
+    let mut outcomes = Vec::new();
+    let (mut total, mut wrong) = (0, Vec::new());
+    for (name, listener, cases) in lists {
+        let started = Instant::now();
+        let (judged, mut faults) = verdict::judge(cases, AT_ONCE, |number, case, wrong| {
+            one((total + number, *listener), case, &sides, wrong)
+        });
+        wrong.append(&mut faults);
+        total += cases.len();
+        eprintln!("{name}: {} connections in {:?}", cases.len(), started.elapsed());
+        outcomes.push((*name, judged));
+    }
     let mut sides = sides;
     sides.iter_mut().for_each(Side::stop);
-    let [_, ours] = &sides;
-    let mut wrong = wrong;
-    judge_records(ours, &mut wrong);
-    eprintln!("{} connections in {:?}", cases.len(), started.elapsed());
-    verdict::give("requests", &kinds::REQUESTS, &judged, wrong);
+    judge_records(&sides[1], &mut wrong);
+    (outcomes, wrong)
 }
 
 /// Each refusal counts as a protocol error where it does at Envoy, and by its reason.
@@ -75,28 +106,33 @@ fn refusals_are_counted() {
     }
 }
 
-fn one(number: usize, case: &Case, sides: &[Side; 2], wrong: &mut Vec<String>) -> Judged {
-    let mut bytes = [&case.bytes[..], LAST.as_bytes()].concat();
-    for at in 0..bytes.len().saturating_sub(4) {
-        if &bytes[at..at + 5] == b"T0KEN" {
-            bytes[at..at + 5].copy_from_slice(format!("{number:05}").as_bytes());
-        }
-    }
+fn one(
+    (number, listener): (usize, usize),
+    case: &Case,
+    sides: &[Side; 2],
+    wrong: &mut Vec<String>,
+) -> Judged {
+    let bytes = with_number(&[&case.bytes[..], LAST.as_bytes()].concat(), number);
     let [envoy, ours] = [0, 1].map(|which| {
         let side = &sides[which];
-        let method = |_, seen: Option<usize>| {
-            side.backend.record(seen?).and_then(|record| match record {
-                Record::Message(message) => Some(message.start.0),
-                _ => None,
-            })
-        };
-        talk(side.listen[0], &[&bytes], which == 0, &method)
+        talk(side.listen[listener], &[&bytes], which == 0, &side.method())
             .unwrap_or_else(|error| panic!("{}: {error}", side.name))
     });
     let name = format!("{} {:?}", case.family, short(&bytes));
     judge_answers(&name, &bytes, &ours, &sides[1], wrong);
     let [envoy, ours] = [(&sides[0], envoy), (&sides[1], ours)].map(|(side, got)| told(side, &got));
     Judged { family: case.family, bytes, envoy, ours }
+}
+
+/// The case of this number.
+pub(super) fn with_number(bytes: &[u8], number: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len().saturating_sub(4) {
+        if &bytes[at..at + 5] == b"T0KEN" {
+            bytes[at..at + 5].copy_from_slice(format!("{number:05}").as_bytes());
+        }
+    }
+    bytes
 }
 
 /// What must be true of our answers, whatever Envoy does.
@@ -146,7 +182,7 @@ fn is_same(sent: &Message, forwarded: &Message) -> bool {
 }
 
 /// Everything that our proxy wrote to its origin.
-fn judge_records(side: &Side, wrong: &mut Vec<String>) {
+pub(super) fn judge_records(side: &Side, wrong: &mut Vec<String>) {
     // The process is gone; the last connections are noticed soon.
     std::thread::sleep(Duration::from_millis(200));
     for record in side.backend.records() {
@@ -172,7 +208,7 @@ fn statuses(got: &Got) -> Vec<u16> {
 }
 
 /// An outcome as text that can be compared.
-fn told(side: &Side, got: &Got) -> Vec<String> {
+pub(super) fn told(side: &Side, got: &Got) -> Vec<String> {
     let mut told: Vec<String> = got
         .answers
         .iter()
@@ -187,7 +223,9 @@ fn told(side: &Side, got: &Got) -> Vec<String> {
                     if !all.is_empty() {
                         all.push_str(if name == "cookie" { "; " } else { "," });
                     }
-                    all.push_str(&value.escape_ascii().to_string());
+                    let text = value.escape_ascii().to_string();
+                    // What it names is the same in any case.
+                    all.push_str(&if name == "connection" { text.to_lowercase() } else { text });
                 }
                 let fields: Vec<String> =
                     joined.iter().map(|(name, value)| format!("{name}:{value}")).collect();

@@ -8,7 +8,7 @@ use e2e::laptop::free_ports;
 use e2e::process::{Folder, Process};
 use e2e::programs::{envoy, program};
 
-use super::backend::{Backend, Script};
+use super::backend::{Backend, Record, Script};
 
 const BOOTSTRAP: &str = r#"
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: ADMIN}}}
@@ -45,6 +45,8 @@ const LISTENER: &str = r#"
             - name: all
               domains: ["*"]
               routes:
+              - {match: {prefix: /early}, direct_response: {status: 403, body: {inline_string: never}}}
+              - {match: {prefix: /moved}, redirect: {path_redirect: /elsewhere}}
               - {match: {prefix: /}, route: {cluster: origin, timeout: 3s}}
           http_filters:
           - name: envoy.filters.http.router
@@ -55,6 +57,12 @@ const LISTENER: &str = r#"
 /// What the framing of messages is judged under.
 pub(crate) const PLAIN: (&str, &str) =
     ("in", "normalize_path: true\n          common_http_protocol_options: {idle_timeout: 3s}");
+
+/// The same where HTTP/1.0 is taken.
+pub(crate) const OLD: (&str, &str) = (
+    "old",
+    "http_protocol_options: {accept_http_10: true}\n          common_http_protocol_options: {idle_timeout: 3s}",
+);
 
 /// A plane and what stands behind it.
 pub(crate) struct Side {
@@ -121,12 +129,25 @@ impl Side {
         self.process.kill();
     }
 
+    /// The method of the request that an answer is to, as the origin saw it.
+    pub(crate) fn method(&self) -> impl Fn(usize, Option<usize>) -> Option<String> {
+        |_, seen| match self.backend.record(seen?)? {
+            Record::Message(message) => Some(message.start.0),
+            _ => None,
+        }
+    }
+
     /// The value of a counter.
     pub(crate) fn stat(&self, name: &str) -> u64 {
         let reply = Ask::get("/stats").send(self.admin).unwrap();
         let line = reply.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
+}
+
+/// Our plane alone.
+pub(crate) fn ours(script: &Script, settings: &[(&str, &str)]) -> Side {
+    Side::start("ours", script, settings, "name: plain")
 }
 
 /// Envoy first. `settings`: a listener for each, by its name and what its connection manager is told.

@@ -45,9 +45,35 @@ pub(crate) fn judge<C: Sync>(
     outcome.into_inner().unwrap()
 }
 
-/// Fails with all that is wrong.
+/// Fails with all that is wrong, and with rows that no case shows.
 pub(crate) fn give(what: &str, kinds: &[Kind], judged: &[Judged], mut wrong: Vec<String>) {
-    let mut explained: BTreeMap<&str, usize> = BTreeMap::new();
+    let explained = compare(what, kinds, judged, &mut wrong);
+    fail_idle(kinds, &explained, &mut wrong);
+    fail(what, &wrong);
+}
+
+/// Rows that no case shows are wrong.
+pub(crate) fn fail_idle(kinds: &[Kind], explained: &BTreeMap<&str, usize>, wrong: &mut Vec<String>) {
+    let idle: BTreeSet<&str> =
+        kinds.iter().map(|kind| kind.name).filter(|name| !explained.contains_key(name)).collect();
+    if !idle.is_empty() {
+        wrong.push(format!("rows that explain nothing any more: {idle:?}"));
+    }
+}
+
+/// Fails where anything is wrong.
+pub(crate) fn fail(what: &str, wrong: &[String]) {
+    assert!(wrong.is_empty(), "{what}: {} faults\n{}", wrong.len(), wrong[..wrong.len().min(60)].join("\n"));
+}
+
+/// Adds the differences that no row explains; how often each row explains one.
+pub(crate) fn compare(
+    what: &str,
+    kinds: &[Kind],
+    judged: &[Judged],
+    wrong: &mut Vec<String>,
+) -> BTreeMap<&'static str, usize> {
+    let mut explained: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut groups: BTreeMap<(String, String, &str), Vec<&Judged>> = BTreeMap::new();
     for one in judged.iter().filter(|one| one.envoy != one.ours) {
         let at = one.envoy.iter().zip(&one.ours).take_while(|(a, b)| a == b).count();
@@ -77,13 +103,8 @@ pub(crate) fn give(what: &str, kinds: &[Kind], judged: &[Judged], mut wrong: Vec
         }
         wrong.push(text);
     }
-    let idle: BTreeSet<&str> =
-        kinds.iter().map(|kind| kind.name).filter(|name| !explained.contains_key(name)).collect();
-    if !idle.is_empty() {
-        wrong.push(format!("rows that explain nothing any more: {idle:?}"));
-    }
     eprintln!("{what}: {} cases, {explained:?}", judged.len());
-    assert!(wrong.is_empty(), "{what}: {} faults\n{}", wrong.len(), wrong[..wrong.len().min(60)].join("\n"));
+    explained
 }
 
 /// Status of an outcome; text where there is none.
