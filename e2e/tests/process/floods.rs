@@ -30,8 +30,12 @@ struct Stage {
 
 const MANAGER: &str = r#"http2_protocol_options: {max_concurrent_streams: 100}
           request_headers_timeout: 1s"#;
-const ROUTES: &str = "{match: {path: /ok}, direct_response: {status: 204}},
-            {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}";
+const ROUTES: &str = r#"{match: {path: /ok}, direct_response: {status: 204}},
+            {match: {path: /slow}, route: {cluster: origin, timeout: 0s}, typed_per_filter_config: {envoy.filters.http.fault: {"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, delay: {fixed_delay: 600s, percentage: {numerator: 100}}}}},
+            {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}"#;
+/// What makes `/slow` wait before it takes anything of a body.
+const FAULT: &str = r#"- name: envoy.filters.http.fault
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}"#;
 
 /// `/big` answers without end; everything else is never answered.
 fn origin(poured: Arc<AtomicU64>) -> SocketAddr {
@@ -62,7 +66,7 @@ impl Stage {
     fn start() -> Self {
         let poured = Arc::new(AtomicU64::new(0));
         let origin = origin(poured.clone());
-        let parts = Parts { manager: MANAGER, routes: ROUTES, ..Parts::default() };
+        let parts = Parts { manager: MANAGER, routes: ROUTES, filters: FAULT, ..Parts::default() };
         let Plane { process, listen, admin, folder, .. } = Plane::start("ours", origin, parts);
         Stage { process, _folder: folder, listen, admin, poured }
     }
@@ -176,6 +180,14 @@ fn floods_of_frames() {
     stage.flood("http2.continuation_flood", &frame(HEADERS, 0, 1, &get("/ok", "a")), |number| {
         frame(CONTINUATION, 0, 1, &literal(&format!("x-{number}"), &"v".repeat(100)))
     });
+}
+
+/// Data that nobody takes, of which each byte costs a frame: it fills neither window, and yet it ends.
+#[test]
+fn floods_of_small_data() {
+    let mut stage = Stage::start();
+    let open = frame(HEADERS, END_HEADERS, 1, &get("/slow", "a"));
+    stage.flood("http2.small_data_frames_flood", &open, |_| frame(DATA, 0, 1, b"x"));
 }
 
 #[test]
