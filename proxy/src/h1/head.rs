@@ -182,9 +182,10 @@ pub(super) fn parse_response(
     Ok(Some(Response { status, version, headers, length, keep_alive, head_bytes: size }))
 }
 
-/// No head ends within what one may take: that is said first, whatever else is wrong with it.
+/// Not even the first line ends within what a head may take: that is said before anything else that is wrong with it,
+/// and is the same however the bytes were cut.
 fn is_large(buf: &[u8], limits: &Limits) -> bool {
-    buf.get(..limits.max_head).is_some_and(|start| !start.windows(4).any(|end| end == b"\r\n\r\n"))
+    buf.get(..limits.max_head).is_some_and(|start| !start.contains(&b'\n'))
 }
 
 /// The size of a complete head, or whether to wait for more.

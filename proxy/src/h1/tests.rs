@@ -269,6 +269,43 @@ async fn an_end_inside_a_message_is_an_error() {
     }
 }
 
+/// What is wrong and too long besides is one of the two, in whatever pieces it comes.
+#[tokio::test]
+async fn large_heads_are_refused_alike_in_pieces() {
+    let long = "a".repeat(70_000);
+    for (text, status) in [
+        (format!("GET /{long}"), 431),
+        (format!("GET / {long}"), 431),
+        (format!("GET / HTTP/1.1\r\nx: {long}"), 431),
+        (format!("GET /{} HTTP/1.x\r\n{long}", "a".repeat(50_000)), 400),
+        (format!("GET / HTTP/1.1\r\nx : y\r\n{long}"), 400),
+        (format!("{CHUNKED}0\r\nx: {long}\r\n\r\n"), 431),
+    ] {
+        for size in [100, 10_000, text.len()] {
+            let (mut conn, mut far) = pipe();
+            let write = async {
+                for piece in text.as_bytes().chunks(size) {
+                    // Who was refused reads no more.
+                    if far.write_all(piece).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let read = async {
+                let outcome = match poll_fn(|cx| conn.poll_request(cx, &Limits::default())).await {
+                    Ok(_) => body(&mut conn).await.map(|_| ()),
+                    Err(error) => Err(error),
+                };
+                drop(conn);
+                outcome
+            };
+            let ((), outcome) = tokio::join!(write, read);
+            let Err(Error::Refused(refusal)) = outcome else { panic!("{size}: {outcome:?}") };
+            assert_eq!(refusal.status, status, "in pieces of {size}: {:?}", text.get(..60));
+        }
+    }
+}
+
 #[tokio::test]
 async fn messages_are_written() {
     let (mut conn, mut far) = pipe();

@@ -266,7 +266,7 @@ fn trailer_fields(all: &mut Vec<Case>) {
 /// `Expect`, with bodies that come at once, late, or not at all.
 fn expectations(all: &mut Vec<Case>) {
     for &expect in EXPECTS {
-        for method in ["GET", "POST", "HEAD", "OPTIONS"] {
+        for method in ["GET", "POST"] {
             for (lines, body) in FRAMINGS {
                 let text = format!("{method} /T0KEN/x HTTP/1.1\r\n{HOST}{expect}{lines}\r\n{body}");
                 put(all, "expect", text + PREY);
@@ -437,7 +437,7 @@ fn versions(all: &mut Vec<Case>) {
 /// Each byte as the whole of a name and in the middle of one; values of every kind of text.
 fn names_and_values(all: &mut Vec<Case>) {
     for byte in (0x21..=0x7e_u8).chain([0x80, 0xa0, 0xc3, 0xff]) {
-        for (before, after) in [("", ""), ("x", "y"), ("x-", ""), ("", "-x")] {
+        for (before, after) in [("", ""), ("x", "y")] {
             let name = [before.as_bytes(), &[byte], after.as_bytes()].concat();
             let head = [
                 format!("GET /T0KEN/x HTTP/1.1\r\n{HOST}").as_bytes(),
