@@ -1,20 +1,23 @@
 //! What the codec of HTTP/2 lets pass, and HTTP/1.1 could not say or would say in another way. Pure.
 //!
 //! In: the head of a stream. Out: whether it is malformed (RFC 9113 8.1.1, 8.3.1), by the rules that Envoy has. Called by
-//! `streams` for each request; the stream of such a one is reset and nothing of it goes on.
+//! `streams` for each request and by `up` for each response; the stream of such a one is reset and nothing of it goes on.
 
 use http::request::Parts;
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 
 use crate::h1::is_host;
 
 /// True where the stream is to be reset.
 pub(super) fn is_malformed(parts: &Parts) -> bool {
-    let headers = &parts.headers;
+    has_odd_fields(&parts.headers) || has_odd_target(parts) || has_odd_host(parts)
+}
+
+/// Two lengths, or a name that HTTP/1.1 has not.
+pub(super) fn has_odd_fields(headers: &HeaderMap) -> bool {
     let twice = headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some();
     // The one character that this kind of name may have and a token may not.
-    let quoted = headers.keys().any(|name| name.as_str().contains('"'));
-    twice || quoted || has_odd_target(parts) || has_odd_host(parts)
+    twice || headers.keys().any(|name| name.as_str().contains('"'))
 }
 
 fn has_odd_target(parts: &Parts) -> bool {

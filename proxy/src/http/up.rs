@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use tokio::time::Instant;
 
 use super::body::{Side, Stream2, of_h1, of_h2};
+use super::malformed::has_odd_fields;
 use crate::fail::Failure;
 use crate::h1::{Length, Limits, RequestLine};
 use crate::observe::TlsFacts;
@@ -156,6 +157,10 @@ impl Up {
                 };
                 *response = None;
                 let (head, body) = answer.into_parts();
+                if has_odd_fields(&head.headers) {
+                    stream.reset(h2::Reason::PROTOCOL_ERROR);
+                    return Poll::Ready(Err(Failure::UpstreamProtocol));
+                }
                 let length = length_of(&head.headers, body.is_end_stream(), head.status, method);
                 stream.recv = Some(body);
                 let head_bytes = head_size(&head.headers);
