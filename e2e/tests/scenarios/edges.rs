@@ -15,11 +15,27 @@ fn pilot_counter(mesh: &Mesh, name: &str) -> f64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
+/// A proxy has the rules of bookinfo, and there is nothing that pilot would still send it.
+fn has_all(mesh: &Mesh, pod: &str) -> Result<(), String> {
+    let routes = mesh.ok(&["proxy-config", "routes", pod, "--name", "9080"]);
+    if !routes.lines().any(|line| line.split_whitespace().last() == Some("details.default")) {
+        return Err(routes);
+    }
+    let status = mesh.ok(&["proxy-status", pod]);
+    let same = ["Clusters Match", "Listeners Match", "Routes Match"].iter().all(|word| status.contains(word));
+    if same { Ok(()) } else { Err(status) }
+}
+
 #[test]
 fn pilot_restarts_under_load() {
     let mesh = Mesh::up(&["bookinfo"]);
     mesh.apply("bookinfo/networking/destination-rule-all.yaml");
     mesh.apply("bookinfo/networking/virtual-service-all-v1.yaml");
+    for app in ["details", "productpage", "ratings", "reviews"] {
+        for pod in mesh.pods(&format!("app={app}")) {
+            eventually("the rules are in force", || has_all(&mesh, &pod));
+        }
+    }
     let load = Load::start(mesh.http, "localhost", "/productpage");
     load.more(20);
     mesh.kill_pilot();
